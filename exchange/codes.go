@@ -1,0 +1,55 @@
+package exchange
+
+// Every code that the gateway answers with. The docs page of error codes is
+// generated from this list; a code, once released, keeps its name and meaning.
+var (
+	// The request as it came over the wire.
+	BadRequest        = &Code{"bad_request", 400, ByClient, false, "The request is not valid HTTP."}
+	BadFraming        = &Code{"bad_framing", 400, ByClient, false, "The length of the request body is stated in an invalid or ambiguous way."}
+	BadHeader         = &Code{"bad_header", 400, ByClient, false, "A header line of the request is not valid."}
+	BadHost           = &Code{"bad_host", 400, ByClient, false, "The Host header is missing, repeated or not a valid host."}
+	BadTarget         = &Code{"bad_target", 400, ByClient, false, "The request target is not a valid path or URL."}
+	BadBody           = &Code{"bad_body", 400, ByClient, false, "The request body is not framed as announced."}
+	TargetTooLong     = &Code{"target_too_long", 414, ByClient, false, "The request target is longer than allowed."}
+	HeaderTooLarge    = &Code{"header_too_large", 431, ByClient, false, "The request headers are larger or more than allowed."}
+	BodyTooLarge      = &Code{"body_too_large", 413, ByClient, false, "The request body is larger than allowed."}
+	RequestTimeout    = &Code{"request_timeout", 408, ByClient, false, "The request did not arrive in time."}
+	VersionUnknown    = &Code{"version_not_supported", 505, ByClient, false, "This HTTP version is not supported."}
+	MethodUnsupported = &Code{"method_not_supported", 405, ByClient, false, "The gateway does not serve this method."}
+	ExpectUnknown     = &Code{"expectation_failed", 417, ByClient, false, "The Expect header asks for something unknown."}
+	Misdirected       = &Code{"misdirected_request", 421, ByClient, false, "This connection is not for that host."}
+	ClientGone        = &Code{"client_gone", 499, ByClient, false, "The client closed the connection before the answer was complete."}
+
+	// Routing.
+	NoRoute          = &Code{"no_route", 404, ByClient, false, "No route matches the request."}
+	MethodNotAllowed = &Code{"method_not_allowed", 405, ByClient, false, "The path exists, but not for this method."}
+
+	// Upstreams.
+	NoTarget          = &Code{"no_healthy_target", 503, ByUpstream, true, "The service has no healthy target at the moment."}
+	TargetBusy        = &Code{"target_busy", 503, ByUpstream, true, "The service has as many requests in flight as it may have."}
+	CircuitOpen       = &Code{"circuit_open", 503, ByUpstream, true, "The service fails so often that it is given a pause."}
+	ConnectFailed     = &Code{"upstream_connect_failed", 502, ByUpstream, true, "The service could not be reached."}
+	ConnectTimeout    = &Code{"upstream_connect_timeout", 504, ByUpstream, true, "The service could not be reached in time."}
+	UpstreamTLS       = &Code{"upstream_tls_failed", 502, ByUpstream, true, "The service's TLS certificate could not be verified."}
+	UpstreamReset     = &Code{"upstream_reset", 502, ByUpstream, false, "The service closed the connection before it answered."}
+	UpstreamStale     = &Code{"upstream_stale", 502, ByUpstream, false, "The service closed a kept connection instead of answering."}
+	UpstreamMalformed = &Code{"upstream_malformed", 502, ByUpstream, false, "The service's answer is not valid HTTP."}
+	UpstreamTimeout   = &Code{"upstream_timeout", 504, ByUpstream, false, "The service did not answer in time."}
+	UpstreamBroken    = &Code{"upstream_broken_body", 502, ByUpstream, false, "The service broke off in the middle of its answer."}
+	ExchangeTimeout   = &Code{"exchange_timeout", 504, ByGateway, false, "The exchange took longer than the route allows."}
+	RetryBody         = &Code{"retry_body_lost", 502, ByGateway, false, "The request could not be repeated, because its body was not kept."}
+
+	// The gateway itself.
+	Draining = &Code{"draining", 503, ByGateway, true, "The gateway is shutting down."}
+	Internal = &Code{"internal", 500, ByGateway, false, "The gateway failed; its log says why."}
+)
+
+// Codes lists every code, in the order of the docs page.
+var Codes = []*Code{
+	BadRequest, BadFraming, BadHeader, BadHost, BadTarget, BadBody, TargetTooLong, HeaderTooLarge, BodyTooLarge,
+	RequestTimeout, VersionUnknown, MethodUnsupported, ExpectUnknown, Misdirected, ClientGone,
+	NoRoute, MethodNotAllowed,
+	NoTarget, TargetBusy, CircuitOpen, ConnectFailed, ConnectTimeout, UpstreamTLS, UpstreamReset, UpstreamStale,
+	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, RetryBody,
+	Draining, Internal,
+}

@@ -1,0 +1,416 @@
+package h1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"gopura/exchange"
+)
+
+// upConn is one connection to a target. One exchange uses it at a time.
+type upConn struct {
+	t     *Transport
+	link  link
+	raw   syscall.RawConn
+	peek  func(fd uintptr) // c.look, bound once
+	alive bool             // what look found
+	since time.Time        // idle since
+
+	in    inbox
+	head  responseParser
+	body  body
+	x     *exchange.Exchange
+	clean bool // the message on it was framed so that another can follow
+	taken bool // a tunnel has it
+	whole bool // the request has gone out to its end
+
+	release func(*exchange.Exchange) // c.done, bound once
+	fail    func(error) error        // c.bodyError, bound once
+
+	pump chan error // result of the goroutine that sends the request body; nil: none
+}
+
+func newUpConn(t *Transport, nc net.Conn) *upConn {
+	c := &upConn{t: t}
+	c.link.nc = nc
+	c.release, c.fail, c.peek = c.done, c.bodyError, c.look
+	if inner, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = inner.NetConn()
+	}
+	if sc, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
+	return c
+}
+
+// quiet reports whether an idle connection may be used: the target has neither
+// closed it nor sent anything unasked, which the next client would take for
+// its answer.
+func (c *upConn) quiet() bool {
+	if c.raw == nil {
+		return true
+	}
+	c.alive = false
+	return c.raw.Control(c.peek) == nil && c.alive
+}
+
+func (c *upConn) look(fd uintptr) { c.alive = silent(int(fd)) }
+
+// roundTrip sends the request and reads the response head.
+func (c *upConn) roundTrip(x *exchange.Exchange) *exchange.Error {
+	c.x, c.clean, c.taken, c.whole, c.pump = x, false, false, false, nil
+	if cause := x.Interruptible(&c.link); cause != nil {
+		c.t.discard(c)
+		return cancelled(cause)
+	}
+	x.Response.Header.Truncate()
+	c.head.reset()
+	buf := x.Buffer()
+	c.in = inbox{link: &c.link, b: buf.B[:]}
+	start := time.Now()
+	by := c.by(start)
+	wrote, err := c.send(x, buf.B[:0], by)
+	if err == nil {
+		err = c.receive(x, by)
+	}
+	if err == nil {
+		x.Upstream = time.Since(start)
+		x.OnDone(c.release)
+		return nil
+	}
+	e := c.sendError(x, err, wrote)
+	c.link.Interrupt() // ends the pump, which ends the reading of its body
+	c.stopPump(x)
+	x.Release()
+	c.drop()
+	return e
+}
+
+// by is when a wait that begins now has to be over.
+func (c *upConn) by(now time.Time) time.Time {
+	by := deadline(now, c.t.c.ResponseTimeout)
+	if d := c.x.Deadline; !d.IsZero() && (by.IsZero() || d.Before(by)) {
+		by = d
+	}
+	return by
+}
+
+// send writes the head, and the body with it when that is at hand; a longer
+// body is left to a goroutine, so that the response can be read meanwhile.
+func (c *upConn) send(x *exchange.Exchange, out []byte, by time.Time) (wrote int, err error) {
+	r := &x.Request
+	out = appendRequest(out, r, c.t.c.Authority)
+	c.link.withinWrite(by)
+	body := r.Body
+	n := body.Len()
+	if n == 0 {
+		c.whole = true
+		return c.link.Write(out)
+	}
+	if r.ExpectContinue {
+		return c.sendExpecting(x, out, by)
+	}
+	if ready, ok := body.(exchange.Ready); ok && n > 0 && n <= int64(cap(out)-len(out)) {
+		for body.Len() > 0 && ready.Ready() {
+			p, err := body.Next()
+			if err != nil {
+				return 0, err
+			}
+			out = append(out, p...)
+		}
+	}
+	left := body.Len()
+	c.whole = left == 0
+	wrote, err = c.link.Write(out)
+	if err == nil && left != 0 {
+		c.startPump(body, n < 0)
+	}
+	return wrote, err
+}
+
+// continueWait is how long a target may take to say 100 before the body is
+// sent all the same (RFC 9110 §10.1.1 forbids to wait for ever).
+const continueWait = time.Second
+
+// sendExpecting leaves the body with the client until the target wants it.
+func (c *upConn) sendExpecting(x *exchange.Exchange, out []byte, by time.Time) (int, error) {
+	wrote, err := c.link.Write(out)
+	if err != nil {
+		return wrote, err
+	}
+	until := time.Now().Add(continueWait)
+	if !by.IsZero() && by.Before(until) {
+		until = by
+	}
+	c.link.within(until)
+	err = c.in.fill()
+	if err == nil {
+		n, perr := c.head.parse(&x.Response.Header, c.in.b[:c.in.w], &c.t.c.Limits)
+		final := perr == nil && n > 0 && c.head.status >= 200
+		x.Response.Header.Truncate()
+		c.head.reset() // receive parses it again
+		if final {
+			return wrote, nil // the body is not wanted
+		}
+	} else if !errors.Is(err, os.ErrDeadlineExceeded) || c.link.broken() {
+		return wrote, err
+	}
+	c.startPump(x.Request.Body, x.Request.Body.Len() < 0)
+	return wrote, nil
+}
+
+func (c *upConn) startPump(body exchange.Body, chunked bool) {
+	done := make(chan error, 1)
+	c.pump = done
+	go func() { done <- c.pumpBody(body, chunked) }()
+}
+
+// pumpBody sends the request body piece by piece.
+func (c *upConn) pumpBody(body exchange.Body, chunked bool) error {
+	var out []byte
+	for {
+		p, err := body.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			c.link.Interrupt() // the message can't be completed, and must not look as if it were
+			return err
+		}
+		c.link.withinWrite(deadline(time.Now(), c.t.c.ResponseTimeout))
+		if chunked {
+			out = append(strconv.AppendInt(out[:0], int64(len(p)), 16), "\r\n"...)
+			out = append(append(out, p...), "\r\n"...)
+			p = out
+		}
+		if _, err = c.link.Write(p); err != nil {
+			return err
+		}
+	}
+	if !chunked {
+		return nil
+	}
+	out = append(out[:0], "0\r\n"...)
+	if t := body.Trailer(); t != nil {
+		out = appendFields(out, t)
+	}
+	_, err := c.link.Write(append(out, "\r\n"...))
+	return err
+}
+
+// pumpGrace is how long a request body may go on after the response has ended.
+const pumpGrace = time.Second
+
+// stopPump waits for the pump, and gives up after a moment what it has not sent.
+func (c *upConn) stopPump(x *exchange.Exchange) {
+	if c.pump == nil {
+		return
+	}
+	var err error
+	timer := time.NewTimer(pumpGrace)
+	select {
+	case err = <-c.pump:
+		c.whole = err == nil
+	case <-timer.C:
+		c.link.Interrupt()
+		x.Request.Body.Close()
+		<-c.pump
+	}
+	timer.Stop()
+	c.pump = nil
+}
+
+// maxInterim bounds the 1xx answers to one request.
+const maxInterim = 16
+
+// receive reads the response head, and the interim ones before it.
+func (c *upConn) receive(x *exchange.Exchange, by time.Time) error {
+	h := &x.Response.Header
+	for interim := 0; ; {
+		n, err := c.readHead(h, by)
+		if err != nil {
+			return err
+		}
+		status := c.head.status
+		if status >= 200 || status == 101 {
+			c.in.endHead(n)
+			return c.accept(x)
+		}
+		if interim++; interim > maxInterim {
+			return malformed("too many interim answers")
+		}
+		if status != 100 {
+			if err := x.Inform(status, h); err != nil {
+				return exchange.ClientGone.Because(err)
+			}
+		}
+		h.Truncate()
+		c.in.w = copy(c.in.b, c.in.b[n:c.in.w])
+		c.head.reset()
+	}
+}
+
+func (c *upConn) readHead(h *exchange.Header, by time.Time) (int, error) {
+	for {
+		if c.in.w > 0 {
+			n, err := c.head.parse(h, c.in.b[:c.in.w], &c.t.c.Limits)
+			if err != nil {
+				return 0, err
+			}
+			if n > 0 {
+				return n, nil
+			}
+		}
+		if c.in.w == len(c.in.b) {
+			b := make([]byte, c.t.c.Limits.Head+exchange.BufferSize)
+			c.in.w = copy(b, c.in.b)
+			c.in.b = b
+			h.Truncate()
+			c.head.reset()
+		}
+		c.link.within(by)
+		n, err := c.link.Read(c.in.b[c.in.w:])
+		c.in.w += n
+		if err != nil {
+			if c.in.w > 0 {
+				return 0, midway(err)
+			}
+			return 0, err
+		}
+	}
+}
+
+// accept turns the head into the exchange's response (RFC 9112 §6.3).
+func (c *upConn) accept(x *exchange.Exchange) error {
+	r, m := &x.Response, &c.head.framing
+	r.Status = c.head.status
+	switch {
+	case r.Status == 101:
+		return c.acceptUpgrade(x)
+	case x.Request.Method == "HEAD" || r.Status == 204 || r.Status == 304:
+		n := m.length
+		if r.Status == 204 {
+			n = 0
+		}
+		r.Body = exchange.Unread(n)
+		c.body.atEnd.Store(true)
+		c.clean = m.persistent()
+	default:
+		c.body.start(&c.in, m, &c.t.c.Limits)
+		c.body.timeout, c.body.by, c.body.fail = c.t.c.ResponseTimeout, x.Deadline, c.fail
+		c.clean = m.persistent() && c.body.mode != byClose
+		r.Body = &c.body
+	}
+	return nil
+}
+
+func (c *upConn) acceptUpgrade(x *exchange.Exchange) error {
+	if x.Request.Upgrade == nil || !c.head.upgrade || !exchange.EqualFold(c.head.protocol, string(x.Request.Upgrade)) {
+		return malformed("an upgrade that was not asked for")
+	}
+	c.taken = true
+	c.link.within(noTime)
+	c.link.withinWrite(noTime)
+	x.Response.Tunnel = &upTunnel{c: c}
+	x.Response.Body = exchange.NoBody
+	return nil
+}
+
+// done runs when the exchange is over: the connection is kept or closed.
+func (c *upConn) done(x *exchange.Exchange) {
+	c.stopPump(x)
+	x.Release()
+	if c.clean && c.whole && !c.taken && c.body.finished() && c.in.r == c.in.w && !c.link.broken() {
+		c.in.release()
+		c.x = nil
+		c.t.keep(c)
+		return
+	}
+	c.drop()
+}
+
+func (c *upConn) drop() {
+	c.in.release()
+	c.x = nil
+	c.t.discard(c)
+}
+
+// sendError says what a failed round trip means for the client.
+func (c *upConn) sendError(x *exchange.Exchange, err error, wrote int) *exchange.Error {
+	if cause := x.Cancelled(); cause != nil {
+		return cancelled(cause)
+	}
+	if c.pump != nil { // the client's side may be why
+		select {
+		case perr := <-c.pump:
+			c.pump = nil
+			var e *exchange.Error
+			if errors.As(perr, &e) {
+				return e
+			}
+		default:
+		}
+	}
+	var e *exchange.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if d := x.Deadline; !d.IsZero() && !time.Now().Before(d) {
+			return exchange.ExchangeTimeout.Because(err)
+		}
+		return exchange.UpstreamTimeout.Because(err)
+	case wrote == 0:
+		e := exchange.UpstreamStale.Because(err)
+		e.Retry = true
+		return e
+	case !c.since.IsZero() && c.in.w == 0:
+		return exchange.UpstreamStale.Because(err)
+	}
+	return exchange.UpstreamReset.Because(err)
+}
+
+// bodyError says what broke the response body.
+func (c *upConn) bodyError(err error) error {
+	if cause := c.x.Cancelled(); cause != nil {
+		return cancelled(cause)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if d := c.x.Deadline; !d.IsZero() && !time.Now().Before(d) {
+			return exchange.ExchangeTimeout.Because(err)
+		}
+	}
+	return exchange.UpstreamBroken.Because(err)
+}
+
+// upTunnel is the upstream end of a tunnel.
+type upTunnel struct{ c *upConn }
+
+func (t *upTunnel) Read(p []byte) (int, error) {
+	in := &t.c.in
+	if in.r < in.w {
+		n := copy(p, in.unread())
+		in.r += n
+		return n, nil
+	}
+	return t.c.link.Read(p)
+}
+
+func (t *upTunnel) Write(p []byte) (int, error) { return t.c.link.Write(p) }
+
+func (t *upTunnel) CloseWrite() error {
+	if cw, ok := t.c.link.nc.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return t.Close()
+}
+
+func (t *upTunnel) Close() error {
+	t.c.link.Interrupt()
+	return nil
+}
