@@ -54,7 +54,8 @@ type conn struct {
 	n   int
 	err error
 
-	idle atomic.Bool // waits for a request
+	idle   atomic.Bool // waits for a request
+	handed bool        // HTTP/2 has it
 
 	mu     sync.Mutex
 	active *exchange.Exchange // what the client's leaving cancels
@@ -79,7 +80,9 @@ func (c *conn) serve() {
 	c.s.watch.add(c)
 	defer func() {
 		c.s.watch.remove(c)
-		c.link.nc.Close()
+		if !c.handed {
+			c.link.nc.Close()
+		}
 	}()
 	first := true
 	for {

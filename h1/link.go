@@ -141,3 +141,14 @@ func (l *link) writev(a, b []byte) (int, error) {
 		}
 	}
 }
+
+// base returns the connection at the bottom of wrappers such as TLS.
+func base(nc net.Conn) net.Conn {
+	for {
+		t, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = t.NetConn()
+	}
+}

@@ -10,7 +10,7 @@ import (
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // preface looks whether the connection begins with HTTP/2, and if so hands it
-// over and returns true when it is over.
+// over and returns true.
 func (c *conn) preface(ws *workspace) bool {
 	if c.conf.HTTP2 == nil || c.client.TLS != nil || ws.in.b[0] != 'P' {
 		return false
@@ -37,6 +37,7 @@ func (c *conn) preface(ws *workspace) bool {
 	c.free(ws)
 	c.s.watch.remove(c) // cancelling is HTTP/2's own business from here on
 	c.link.nc.SetDeadline(noTime)
+	c.handed = true
 	c.conf.HTTP2(replay, &c.client)
 	return true
 }

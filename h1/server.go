@@ -21,7 +21,7 @@ type ServerConfig struct {
 	WriteTimeout time.Duration // for the client to take what is written
 
 	// HTTP2 takes over a cleartext connection that starts with the HTTP/2
-	// preface, and returns when it is over. nil: such a connection is refused.
+	// preface, which is still to be read from nc. nil: such a connection is refused.
 	HTTP2 func(nc net.Conn, client *exchange.Client)
 }
 

@@ -39,10 +39,7 @@ func newUpConn(t *Transport, nc net.Conn) *upConn {
 	c := &upConn{t: t}
 	c.link.nc = nc
 	c.release, c.fail, c.peek = c.done, c.bodyError, c.look
-	if inner, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = inner.NetConn()
-	}
-	if sc, ok := nc.(syscall.Conn); ok {
+	if sc, ok := base(nc).(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
 	return c

@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -48,11 +47,7 @@ func (w *watch) add(c *conn) {
 	if w == nil {
 		return
 	}
-	nc := c.link.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
-	}
-	sc, ok := nc.(syscall.Conn)
+	sc, ok := base(c.link.nc).(syscall.Conn)
 	if !ok {
 		return
 	}

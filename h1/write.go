@@ -230,11 +230,7 @@ func (a *answer) fail(err error) {
 // abort makes the client see that the answer is broken, whatever its framing:
 // the connection is reset.
 func (c *conn) abort() {
-	nc := c.link.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
-	}
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	if tcp, ok := base(c.link.nc).(*net.TCPConn); ok {
 		tcp.SetLinger(0)
 	}
 	c.link.Interrupt()

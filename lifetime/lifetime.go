@@ -136,15 +136,23 @@ type Current[T any] struct {
 }
 
 // Enter pins the current snapshot; the caller calls Leave on it. It does not
-// block and does not allocate.
+// block and does not allocate. It returns nil before the first Swap, and when
+// the owner has let the last snapshot go.
 func (c *Current[T]) Enter() *Snapshot[T] {
 	for {
 		s := c.p.Load()
-		// A snapshot whose count is 0 has retired between the load and here.
+		if s == nil {
+			return nil
+		}
 		for n := s.refs.Load(); n > 0; n = s.refs.Load() {
 			if s.refs.CompareAndSwap(n, n+1) {
 				return s
 			}
+		}
+		// It has retired between the load and here. Its successor was stored
+		// before that, unless there is none.
+		if c.p.Load() == s {
+			return nil
 		}
 	}
 }
@@ -154,10 +162,14 @@ func (c *Current[T]) Enter() *Snapshot[T] {
 func (c *Current[T]) Get() *Snapshot[T] { return c.p.Load() }
 
 // Swap makes next current. The snapshot before it is retired, by the function
-// given when it was swapped in, once its last user has left. Calls must not overlap.
-func (c *Current[T]) Swap(next T, retire func()) *Snapshot[T] {
+// given when it was swapped in, once its last user has left. prepare, unless
+// nil, gets the new snapshot before anybody can enter it. Calls must not overlap.
+func (c *Current[T]) Swap(next T, retire func(), prepare func(*Snapshot[T])) *Snapshot[T] {
 	s := &Snapshot[T]{Value: next, retire: retire}
 	s.refs.Store(1)
+	if prepare != nil {
+		prepare(s)
+	}
 	old := c.p.Swap(s)
 	if old != nil {
 		old.Leave()

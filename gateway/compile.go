@@ -1,0 +1,322 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"gopura/config"
+	"gopura/exchange"
+	"gopura/expr"
+	"gopura/lifetime"
+	"gopura/policy"
+	"gopura/route"
+	"gopura/telemetry"
+)
+
+// compiler turns one document into one snapshot. Everything that it opens is
+// in the snapshot's scope; what is wrong becomes a problem of the document, so
+// that all of it is reported at once.
+type compiler struct {
+	g        *Gateway
+	doc      *config.Document
+	env      *expr.Env
+	s        *snapshot
+	services map[string]*service
+	blocks   map[string][]config.Policy
+	dry      bool // only check: open nothing
+}
+
+// compile builds a snapshot. On an error its scope has been closed and nothing
+// has changed.
+func (g *Gateway) compile(doc *config.Document, dry bool) (*snapshot, error) {
+	env, err := expr.New(expr.Options{})
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{doc: doc, trusted: doc.TrustedProxies, scope: new(lifetime.Scope), at: time.Now()}
+	s.clean = route.CleanOptions{KeepEncodedSlash: doc.Paths.EncodedSlash == "keep", KeepDoubleSlash: !doc.Paths.MergeSlashes}
+	c := &compiler{g: g, doc: doc, env: env, s: s, dry: dry, services: map[string]*service{}, blocks: map[string][]config.Policy{}}
+	if err := c.all(); err != nil {
+		s.scope.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *compiler) all() error {
+	for _, b := range c.doc.Policies {
+		c.blocks[b.Name] = b.Policies
+	}
+	c.checkListeners()
+	plans := c.planServices()
+	rules := c.rules()
+	if err := c.doc.Err(); err != nil {
+		return err
+	}
+	// From here on things are opened, so nothing of the document can be wrong.
+	if err := c.openAccessLog(); err != nil {
+		return err
+	}
+	if err := c.openServices(plans); err != nil {
+		return err
+	}
+	for i := range rules {
+		c.finishNode(rules[i].Value)
+		c.s.nodes = append(c.s.nodes, rules[i].Value)
+	}
+	c.s.unrouted = &node{snap: c.s}
+	c.finishNode(c.s.unrouted)
+	c.s.table, _ = route.Build(rules)
+	for _, p := range c.doc.Problems().List {
+		c.s.warnings = append(c.s.warnings, p)
+	}
+	return nil
+}
+
+func (c *compiler) finishNode(n *node) {
+	n.metrics = c.g.metrics.Route(c.s.scope, n.name)
+	n.finish = n.done
+}
+
+func (c *compiler) openAccessLog() error {
+	a := c.doc.AccessLog
+	if a == nil || c.dry {
+		return nil
+	}
+	key := fmt.Sprintf("access_log %q %q", a.To, a.Format)
+	log, err := lifetime.Hold(&c.g.pool, c.s.scope, key, func() (*telemetry.AccessLog, func(), error) {
+		l, err := telemetry.NewAccessLog(telemetry.AccessConfig{To: a.To, Format: a.Format})
+		if err != nil {
+			return nil, nil, err
+		}
+		return l, func() { l.Close() }, nil
+	})
+	if err != nil {
+		return c.problem(a.Pos, "access_log", err)
+	}
+	c.s.access = log
+	c.g.metrics.OnScrape(c.s.scope, func() { c.g.metrics.AccessDropped.Set(log.Dropped()) })
+	return nil
+}
+
+// problem adds a problem and returns all there are.
+func (c *compiler) problem(pos config.Pos, path string, err error) error {
+	c.doc.Problem(pos, path, "%v", err)
+	return c.doc.Err()
+}
+
+// rules compiles the routes. It returns what could be compiled; the rest is in
+// the document's problems.
+func (c *compiler) rules() []route.Rule[*node] {
+	var rules []route.Rule[*node]
+	var index []int // of a rule's route
+	for i := range c.doc.Routes {
+		r := &c.doc.Routes[i]
+		path := fmt.Sprintf("routes[%d]", i)
+		rule, ok := c.rule(r, path)
+		if ok {
+			rules = append(rules, rule)
+			index = append(index, i)
+		}
+	}
+	_, conflicts := route.Build(rules)
+	for _, f := range conflicts {
+		r := &c.doc.Routes[index[f.Rule]]
+		path := fmt.Sprintf("routes[%d].match", index[f.Rule])
+		if f.Kind == route.Shadowed {
+			c.doc.Warn(r.Match.Pos, path, "route %q: %s", r.Name, f.Message)
+		} else {
+			c.doc.Problem(r.Match.Pos, path, "route %q: %s", r.Name, f.Message)
+		}
+	}
+	return rules
+}
+
+func (c *compiler) rule(r *config.Route, path string) (rule route.Rule[*node], ok bool) {
+	m := &r.Match
+	rule = route.Rule[*node]{
+		Name: r.Name, Origin: r.Pos.String(), Hosts: m.Hosts, Methods: m.Methods, Path: m.Path, Priority: r.Priority,
+	}
+	ok = true
+	var err error
+	if m.Regexp != "" {
+		if rule.Regexp, err = regexp.Compile(m.Regexp); err != nil {
+			c.doc.Problem(m.Pos, path+".match.regexp", "%v", err)
+			ok = false
+		}
+	}
+	var ok1, ok2, ok3, ok4 bool
+	rule.Headers, ok1 = c.values(m.Headers, path+".match.headers")
+	rule.Query, ok2 = c.values(m.Query, path+".match.query")
+	ok3 = c.when(r, &rule, path)
+	rule.Value, ok4 = c.node(r, path)
+	return rule, ok && ok1 && ok2 && ok3 && ok4
+}
+
+func (c *compiler) values(list []config.ValueMatch, path string) (out []route.Value, ok bool) {
+	ok = true
+	for _, v := range list {
+		w := route.Value{Name: v.Name}
+		switch {
+		case v.Exact != nil:
+			w.Kind, w.Text = route.Exact, *v.Exact
+		case v.Prefix != "":
+			w.Kind, w.Text = route.Prefix, v.Prefix
+		case v.Regexp != "":
+			re, err := regexp.Compile(v.Regexp)
+			if err != nil {
+				c.doc.Problem(v.Pos, path+"."+v.Name+".regexp", "%v", err)
+				ok = false
+				continue
+			}
+			w.Kind, w.Regexp = route.Regexp, re
+		case v.Present != nil && !*v.Present:
+			w.Kind = route.Absent
+		}
+		out = append(out, w)
+	}
+	return out, ok
+}
+
+// when compiles the condition of a route. One that can't be evaluated for a
+// request does not hold for it.
+func (c *compiler) when(r *config.Route, rule *route.Rule[*node], path string) bool {
+	if r.Match.When == "" {
+		return true
+	}
+	p, err := c.env.Compile(r.Match.When, expr.Bool)
+	if err != nil {
+		c.exprProblem(r.Match.WhenPos, path+".match.when", r.Match.When, err)
+		return false
+	}
+	rule.WhenText = r.Match.When
+	rule.When = func(x *exchange.Exchange) bool {
+		ok, err := p.Bool(x)
+		return ok && err == nil
+	}
+	return true
+}
+
+// exprProblem reports an expression's error at its place in the file.
+func (c *compiler) exprProblem(pos config.Pos, path, text string, err error) {
+	var e *expr.Error
+	if !errors.As(err, &e) {
+		c.doc.Problem(pos, path, "%v", err)
+		return
+	}
+	near := ""
+	if e.Offset > 0 && e.Offset < len(text) {
+		near = fmt.Sprintf(" (at %q)", clip(text[e.Offset:]))
+	}
+	c.doc.Add(config.Problem{Pos: pos, Path: path, Message: e.Message + near, Hint: e.Hint})
+}
+
+func clip(s string) string {
+	if len(s) > 24 {
+		return s[:24] + "…"
+	}
+	return s
+}
+
+// node compiles where a route ends, and its policies around it.
+func (c *compiler) node(r *config.Route, path string) (*node, bool) {
+	n := &node{snap: c.s, route: r, name: r.Name, timeout: r.Timeout}
+	end, ok := c.end(r, path)
+	chain, faults := policy.Chain(c.policyEnv(r), c.policies(r))
+	for _, f := range faults {
+		at := path + "." + f.Policy
+		if f.Path != "" {
+			at += "." + f.Path
+		}
+		c.exprProblem(f.Pos, at, "", f.Err)
+	}
+	if !ok || len(faults) > 0 {
+		return n, false
+	}
+	n.handler = chain(end)
+	return n, true
+}
+
+func (c *compiler) policyEnv(r *config.Route) *policy.Env {
+	return &policy.Env{
+		Expr: c.env, Scope: c.s.scope, Pool: &c.g.pool, Route: r.Name, Log: c.g.log,
+		CleanPath: func(a *exchange.Arena, p []byte) ([]byte, error) { return route.Clean(a, p, c.s.clean) },
+		Shadow:    c.g.shadow,
+	}
+}
+
+// policies puts a route's policies together: its own, then those of the blocks
+// that it uses (a later block before an earlier one), then the defaults. The
+// first of a name counts.
+func (c *compiler) policies(r *config.Route) []config.Policy {
+	list := append([]config.Policy(nil), r.Policies...)
+	have := map[string]bool{}
+	for _, p := range list {
+		have[p.Name] = true
+	}
+	add := func(more []config.Policy) {
+		for _, p := range more {
+			if !have[p.Name] {
+				have[p.Name] = true
+				list = append(list, p)
+			}
+		}
+	}
+	for i := len(r.Use) - 1; i >= 0; i-- {
+		add(c.blocks[r.Use[i]])
+	}
+	add(c.doc.Defaults)
+	if c.doc.Limits.Body > 0 {
+		add([]config.Policy{{Name: "max_body", Pos: c.doc.Limits.Pos, Spec: &policy.MaxBody{Pos: c.doc.Limits.Pos, Size: c.doc.Limits.Body}}})
+	}
+	return list
+}
+
+// end compiles the handler behind the policies.
+func (c *compiler) end(r *config.Route, path string) (exchange.Handler, bool) {
+	switch {
+	case r.Redirect != nil:
+		to, err := c.env.TemplateFor(r.Redirect.To, expr.URL)
+		if err != nil {
+			c.exprProblem(r.Redirect.ToPos, path+".redirect.to", r.Redirect.To, err)
+			return nil, false
+		}
+		return &redirect{r.Redirect.Status, to}, true
+	case r.Answer != nil:
+		s, err := newStatic(r.Answer)
+		if err != nil {
+			c.doc.Problem(r.Answer.Pos, path+".answer", "%v", err)
+			return nil, false
+		}
+		return s, true
+	}
+	return c.splits(r, path)
+}
+
+func (c *compiler) splits(r *config.Route, path string) (exchange.Handler, bool) {
+	s := &split{}
+	for i, to := range r.To {
+		svc := c.services[to.Service]
+		if svc == nil {
+			return nil, false // the document has said so already
+		}
+		svc.routes++
+		if to.Weight == 0 {
+			continue
+		}
+		s.total += uint32(to.Weight)
+		s.upTo = append(s.upTo, s.total)
+		s.handlers = append(s.handlers, svc)
+		_ = i
+	}
+	switch len(s.handlers) {
+	case 0:
+		c.doc.Problem(r.Pos, path+".to", "all weights are 0")
+		return nil, false
+	case 1:
+		return s.handlers[0], true
+	}
+	return s, true
+}

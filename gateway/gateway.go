@@ -1,0 +1,266 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gopura/config"
+	"gopura/exchange"
+	"gopura/lifetime"
+	"gopura/policy"
+	"gopura/telemetry"
+)
+
+// Options say what a gateway is made of.
+type Options struct {
+	// Load reads the configuration, at start and at every reload.
+	Load func() (*config.Document, error)
+	// Log is the gateway's own log; nil: none.
+	Log *slog.Logger
+	// LogLevel follows the configuration's log.level when set.
+	LogLevel *slog.LevelVar
+	// Build is shown in metrics and the admin API.
+	Build telemetry.Build
+	// Prepare is called with a configuration that has compiled, before it is
+	// put in force, by who serves another part of it (the admin listener). It
+	// opens what it needs and returns how to put that in force, or to give it up.
+	Prepare func(*config.Document) (commit, abandon func(), err error)
+}
+
+// Gateway serves a configuration. Its methods are safe for concurrent use.
+type Gateway struct {
+	options Options
+	log     *slog.Logger
+	metrics *telemetry.Metrics
+	current lifetime.Current[*snapshot]
+	pool    lifetime.Pool
+	secret  [32]byte // keys what only this process has to recognise
+	started time.Time
+
+	connections atomic.Int64 // open client connections
+
+	reloading  sync.Mutex // one change at a time; guards what follows
+	listeners  map[string]*listener
+	generation uint64
+	draining   atomic.Bool
+	lastError  atomic.Pointer[reloadError]
+
+	certMu sync.Mutex
+	certs  map[string]tls.Certificate
+}
+
+type reloadError struct {
+	At  time.Time
+	Err error
+}
+
+// New returns a gateway that serves nothing yet.
+func New(o Options) *Gateway {
+	g := &Gateway{
+		options: o, log: o.Log, metrics: telemetry.NewMetrics(o.Build, exchange.Codes), started: time.Now(),
+		listeners: map[string]*listener{}, certs: map[string]tls.Certificate{},
+	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	rand.Read(g.secret[:])
+	return g
+}
+
+// ConfigOptions are the options with which every configuration is read.
+func ConfigOptions() config.Options { return config.Options{Policies: policy.ConfigKinds()} }
+
+// Check loads and compiles a configuration and opens nothing. It returns the
+// document with its warnings, or the problems.
+func Check(load func() (*config.Document, error)) (*config.Document, error) {
+	doc, err := load()
+	if err != nil {
+		return nil, err
+	}
+	g := New(Options{})
+	s, err := g.compile(doc, true)
+	if err != nil {
+		return doc, err
+	}
+	s.scope.Close()
+	return doc, nil
+}
+
+// Reload loads the configuration and puts it in force, as a whole or not at
+// all: on an error nothing has changed. The first Reload starts the gateway.
+func (g *Gateway) Reload(ctx context.Context) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	err := g.reload(ctx)
+	if err != nil {
+		g.metrics.Refused()
+		g.lastError.Store(&reloadError{time.Now(), err})
+		return err
+	}
+	g.lastError.Store(nil)
+	return nil
+}
+
+func (g *Gateway) reload(context.Context) error {
+	if g.draining.Load() {
+		return errors.New("the gateway is shutting down")
+	}
+	doc, err := g.options.Load()
+	if err != nil {
+		return err
+	}
+	s, err := g.compile(doc, false)
+	if err != nil {
+		return err
+	}
+	plans, err := g.planListeners(s)
+	if err != nil {
+		s.scope.Close()
+		return err
+	}
+	commit, abandon := func() {}, func() {}
+	if g.options.Prepare != nil {
+		if commit, abandon, err = g.options.Prepare(doc); err != nil {
+			abandonListeners(plans)
+			s.scope.Close()
+			return err
+		}
+	}
+	_ = abandon // nothing below can fail
+	g.swap(s, doc, plans)
+	commit()
+	return nil
+}
+
+func abandonListeners(plans []planned) {
+	for _, p := range plans {
+		if p.new {
+			p.l.close()
+		}
+	}
+}
+
+// swap makes s current; from here on nothing can fail.
+func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
+	g.generation++
+	s.generation, s.hash = g.generation, hashOf(doc)
+	if g.options.LogLevel != nil {
+		if level, err := telemetry.ParseLevel(doc.Log.Level); err == nil {
+			g.options.LogLevel.Set(level)
+		}
+	}
+	g.current.Swap(s, func() {
+		s.scope.Close()
+		g.log.Debug("configuration retired", "generation", s.generation)
+	}, s.pin)
+	next := map[string]*listener{}
+	for i := range plans {
+		plans[i].commit()
+		next[plans[i].l.name] = plans[i].l
+	}
+	for _, l := range g.listeners {
+		if next[l.name] != l {
+			go g.retire(l)
+		}
+	}
+	g.listeners = next
+	g.metrics.Applied(s.generation, s.hash, s.at)
+	g.log.Info("configuration in force", "generation", s.generation, "hash", s.hash,
+		"routes", len(doc.Routes), "services", len(doc.Services), "warnings", len(s.warnings))
+}
+
+// pin hands the snapshot's handle to its nodes before anybody can enter it.
+func (s *snapshot) pin(h *lifetime.Snapshot[*snapshot]) {
+	s.unrouted.pin = h
+	for _, n := range s.nodes {
+		n.pin = h
+	}
+}
+
+func (g *Gateway) retire(l *listener) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.grace())
+	defer cancel()
+	l.drain(ctx)
+	g.log.Info("listener closed", "listener", l.name, "address", l.address)
+}
+
+func (g *Gateway) grace() time.Duration {
+	if s := g.current.Get(); s != nil {
+		return s.Value.doc.Shutdown.Grace
+	}
+	return 30 * time.Second
+}
+
+// Shutdown stops accepting, lets exchanges in flight end until ctx is over, and
+// closes everything. It returns ctx's error when something had to be broken off.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.draining.Store(true)
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	var all sync.WaitGroup
+	errs := make(chan error, len(g.listeners))
+	for _, l := range g.listeners {
+		all.Go(func() { errs <- l.drain(ctx) })
+	}
+	all.Wait()
+	close(errs)
+	var err error
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	if s := g.current.Get(); s != nil {
+		s.Leave() // no longer current: the last exchange closes the scope
+		for ctx.Err() == nil && s.Users() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	g.listeners = map[string]*listener{}
+	return err
+}
+
+// Address returns the address on which a listener accepts, "" when there is none.
+func (g *Gateway) Address(name string) string {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	if l := g.listeners[name]; l != nil {
+		return l.ln.Addr().String()
+	}
+	return ""
+}
+
+// Metrics returns the gateway's metrics.
+func (g *Gateway) Metrics() *telemetry.Metrics { return g.metrics }
+
+// Ready reports whether the gateway serves and will go on serving.
+func (g *Gateway) Ready() bool { return !g.draining.Load() && g.current.Get() != nil }
+
+// ReopenLogs opens log files anew, for rotation.
+func (g *Gateway) ReopenLogs() error {
+	if s := g.current.Get(); s != nil && s.Value.access != nil {
+		return s.Value.access.Reopen()
+	}
+	return nil
+}
+
+// shadow counts what a policy in shadow mode would have refused.
+func (g *Gateway) shadow(x *exchange.Exchange, policy, code string) {
+	g.log.Debug("shadow refusal", "policy", policy, "code", code, "route", x.Route, "id", string(x.ID))
+}
+
+// hashOf identifies the content of a document.
+func hashOf(doc *config.Document) string {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		text = fmt.Append(nil, doc)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))[:12]
+}

@@ -1,0 +1,254 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"gopura/config"
+	"gopura/exchange"
+	"gopura/expr"
+	"gopura/lifetime"
+	"gopura/telemetry"
+	"gopura/upstream"
+)
+
+// servicePlan is a service that has been checked and not opened.
+type servicePlan struct {
+	conf     *config.Service
+	settings upstream.Settings
+	hash     *expr.Program
+	trust    string // what the TLS settings hang on, for the fingerprint
+}
+
+// planServices checks the services and enters them under their names, so that
+// routes can be compiled.
+func (c *compiler) planServices() []*servicePlan {
+	var plans []*servicePlan
+	for i := range c.doc.Services {
+		s := &c.doc.Services[i]
+		path := "services." + s.Name
+		p := &servicePlan{conf: s, settings: settingsOf(s)}
+		if s.Balance.Kind == upstream.Hash {
+			prog, err := c.env.Compile(s.Balance.Key, expr.String)
+			if err != nil {
+				c.exprProblem(s.Balance.KeyPos, path+".balance.key", s.Balance.Key, err)
+			}
+			p.hash = prog
+		}
+		if len(p.settings.Targets) == 0 {
+			c.doc.Problem(s.Pos, path+".targets", "all weights are 0")
+		}
+		c.planTLS(p, path)
+		plans = append(plans, p)
+		svc := &service{name: s.Name}
+		c.services[s.Name] = svc
+		c.s.services = append(c.s.services, svc)
+	}
+	return plans
+}
+
+func settingsOf(s *config.Service) upstream.Settings {
+	set := upstream.Settings{
+		Name:      s.Name,
+		Balance:   upstream.Balance{Kind: s.Balance.Kind, Cookie: s.Balance.Cookie},
+		Outliers:  upstream.Outliers{Off: s.Outliers.Off, Failures: s.Outliers.Failures, Eject: s.Outliers.Eject, MaxEjected: float64(s.Outliers.MaxEjected)},
+		Retries:   upstream.Retries{Attempts: s.Retries.Attempts, Budget: float64(s.Retries.Budget), Body: int64(s.Retries.Body), On: s.Retries.On},
+		SlowStart: s.SlowStart,
+		Timeouts: upstream.Timeouts{
+			Connect: s.Timeouts.Connect, Response: s.Timeouts.Response, Idle: s.Timeouts.Idle,
+		},
+		Connections: upstream.Connections{Max: s.Connections.Max, Idle: s.Connections.Idle},
+		Host:        s.Host,
+		Resolve:     s.Resolve,
+	}
+	for _, t := range s.Targets {
+		if t.Weight > 0 {
+			set.Targets = append(set.Targets, upstream.TargetSpec{URL: t.URL, Weight: t.Weight})
+		}
+	}
+	if h := s.Health; h != nil {
+		set.Health = &upstream.Health{
+			Path: h.Path, TCP: h.TCP, Interval: h.Interval, Timeout: h.Timeout,
+			Healthy: h.Healthy, Unhealthy: h.Unhealthy, Status: h.Status, Host: h.Host,
+		}
+	}
+	if b := s.Breaker; b != nil {
+		set.Breaker = &upstream.Breaker{FailureRate: float64(b.FailureRate), Minimum: b.Minimum, Window: b.Window, Pause: b.Pause}
+	}
+	return set
+}
+
+// planTLS prepares how https targets are verified; they always are, unless the
+// file says insecure.
+func (c *compiler) planTLS(p *servicePlan, path string) {
+	t := p.conf.TLS
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)}
+	p.settings.TLS = conf
+	if t == nil {
+		return
+	}
+	conf.ServerName, conf.InsecureSkipVerify = t.ServerName, t.Insecure
+	p.trust = fmt.Sprintf("%s %v ", t.ServerName, t.Insecure)
+	if t.CA == "" {
+		return
+	}
+	pem, err := os.ReadFile(t.CA)
+	if err != nil {
+		c.doc.Problem(t.Pos, path+".tls.ca", "%v", err)
+		return
+	}
+	conf.RootCAs = x509.NewCertPool()
+	if !conf.RootCAs.AppendCertsFromPEM(pem) {
+		c.doc.Problem(t.Pos, path+".tls.ca", "%s holds no PEM certificate", t.CA)
+	}
+	p.trust += fmt.Sprintf("%x", sha256.Sum256(pem))
+}
+
+// fingerprint is what must be equal for a running service to be adopted with
+// its connections, health and breaker.
+func (p *servicePlan) fingerprint() string {
+	set := p.settings
+	set.TLS = nil
+	text, err := json.Marshal(set)
+	if err != nil {
+		return fmt.Sprintf("%p", p) // never adopted
+	}
+	key := ""
+	if p.hash != nil {
+		key = p.hash.Text()
+	}
+	return fmt.Sprintf("service %s %x", p.conf.Name, sha256.Sum256([]byte(string(text)+"\n"+key+"\n"+p.trust)))
+}
+
+func (c *compiler) openServices(plans []*servicePlan) error {
+	if c.dry {
+		return nil
+	}
+	for i, p := range plans {
+		path := "services." + p.conf.Name
+		if c.s.services[i].routes == 0 {
+			c.doc.Warn(p.conf.Pos, path, "no route uses the service")
+		}
+		svc, err := lifetime.Hold(&c.g.pool, c.s.scope, p.fingerprint(), func() (*upstream.Service, func(), error) {
+			s, err := c.g.openService(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s.Service, s.close, nil
+		})
+		if err != nil {
+			return c.problem(p.conf.Pos, path, err)
+		}
+		c.s.services[i].Service = svc
+	}
+	return nil
+}
+
+// runningService is a service with the metrics that live as long as it does.
+type runningService struct {
+	*upstream.Service
+	scope lifetime.Scope
+}
+
+func (s *runningService) close() {
+	s.Service.Close()
+	s.scope.Close()
+}
+
+func (g *Gateway) openService(p *servicePlan) (*runningService, error) {
+	s := &runningService{}
+	name := p.conf.Name
+	o := upstream.Options{
+		Secret: g.secret[:],
+		Notify: func(e upstream.Event) {
+			g.log.Info("service changed", "service", e.Service, "target", e.Target, "event", e.Kind, "detail", e.Detail)
+		},
+		Open: func(t upstream.TransportSpec) upstream.Transport {
+			scope := new(lifetime.Scope)
+			return &measured{Transport: upstream.OpenHTTP1(t), handle: g.metrics.Target(scope, name, t.Address), scope: scope}
+		},
+	}
+	if p.hash != nil {
+		o.Hash = func(dst []byte, x *exchange.Exchange) []byte {
+			if out, err := p.hash.Append(dst, x); err == nil {
+				return out
+			}
+			return dst // an empty key: any target
+		}
+	}
+	svc, err := upstream.Open(p.settings, o)
+	if err != nil {
+		return nil, err
+	}
+	s.Service = svc
+	g.scrapeService(s, name)
+	return s, nil
+}
+
+// scrapeService shows a service's own counts in the metrics.
+func (g *Gateway) scrapeService(s *runningService, name string) {
+	handle := g.metrics.Service(&s.scope, name)
+	targets := map[string]*telemetry.Target{}
+	g.metrics.OnScrape(&s.scope, func() {
+		state := s.State()
+		handle.Retries.Set(state.Retries)
+		handle.RetriesRefused.Set(state.Denied)
+		if b := state.Breaker; b != nil {
+			handle.Breaker.Set(map[string]int64{"closed": telemetry.BreakerClosed, "half_open": telemetry.BreakerHalfOpen, "open": telemetry.BreakerOpen}[b.Phase])
+		}
+		for _, t := range state.Targets {
+			h := targets[t.Address]
+			if h == nil {
+				h = g.metrics.Target(&s.scope, name, t.Address)
+				targets[t.Address] = h
+			}
+			h.InFlight.Set(t.InFlight)
+			h.Active.Set(int64(t.Open - t.Idle))
+			h.Idle.Set(int64(t.Idle))
+			h.Ejections.Set(uint64(t.Ejections))
+			up := int64(0)
+			if t.Status == "up" {
+				up = 1
+			}
+			h.Healthy.Set(up)
+		}
+	})
+}
+
+// measured is a transport whose attempts are counted.
+type measured struct {
+	upstream.Transport
+	handle *telemetry.Target
+	scope  *lifetime.Scope
+}
+
+// Serve implements exchange.Handler.
+func (m *measured) Serve(x *exchange.Exchange) error {
+	start := time.Now()
+	err := m.Transport.Serve(x)
+	if err != nil {
+		m.handle.Attempt(0, exchange.AsError(err), time.Since(start))
+		return err
+	}
+	m.handle.Attempt(x.Response.Status, nil, time.Since(start))
+	return nil
+}
+
+// Close implements upstream.Transport.
+func (m *measured) Close() error {
+	m.scope.Close()
+	return m.Transport.Close()
+}
+
+// Stats returns how many connections are open, and how many of them are idle.
+func (m *measured) Stats() (open, idle int) {
+	if s, ok := m.Transport.(interface{ Stats() (open, idle int) }); ok {
+		return s.Stats()
+	}
+	return 0, 0
+}

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"gopura/config"
+	"gopura/exchange"
+	"gopura/lifetime"
+	"gopura/route"
+	"gopura/telemetry"
+	"gopura/upstream"
+)
+
+// snapshot is a configuration compiled: everything that serving a request
+// looks at. It does not change.
+type snapshot struct {
+	doc      *config.Document
+	table    *route.Table[*node]
+	services []*service // in the order of the file
+	nodes    []*node    // of all routes, in the order of the file
+	trusted  []netip.Prefix
+	clean    route.CleanOptions
+	scope    *lifetime.Scope
+	access   *telemetry.AccessLog // nil: off
+	unrouted *node                // stands for requests that no route takes
+
+	generation uint64
+	hash       string
+	at         time.Time
+	warnings   []config.Problem
+}
+
+// service is a service of the snapshot with what the gateway keeps beside it.
+type service struct {
+	*upstream.Service
+	name   string
+	routes int
+}
+
+// node is where a route ends: the compiled chain and what is counted for it.
+type node struct {
+	snap    *snapshot
+	pin     *lifetime.Snapshot[*snapshot] // set before the snapshot is current
+	route   *config.Route                 // nil for unrouted
+	name    string
+	handler exchange.Handler
+	timeout time.Duration
+	metrics *telemetry.Route
+	finish  func(*exchange.Exchange) // n.done, bound once
+}
+
+// enter says that x ends with n.
+func (n *node) enter(x *exchange.Exchange) {
+	n.metrics.InFlight.Add(1)
+	x.OnDone(n.finish)
+}
+
+// done is the last thing that happens to an exchange: the record, the metrics,
+// and the snapshot is let go.
+func (n *node) done(x *exchange.Exchange) {
+	now := time.Now()
+	if n.snap.access != nil {
+		n.snap.access.Record(x, now)
+	}
+	n.metrics.InFlight.Add(-1)
+	n.metrics.Observe(x, now.Sub(x.Start))
+	n.pin.Leave()
+}
+
+// split sends exchanges to several handlers by weight.
+type split struct {
+	total    uint32
+	upTo     []uint32 // cumulative weights
+	handlers []exchange.Handler
+}
+
+// Serve implements exchange.Handler.
+func (s *split) Serve(x *exchange.Exchange) error {
+	r := rand.Uint32N(s.total)
+	for i, limit := range s.upTo {
+		if r < limit {
+			return s.handlers[i].Serve(x)
+		}
+	}
+	return exchange.Internal.Errorf("split: no share for %d of %d", r, s.total)
+}

@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// settle is how long a change may take to be complete: editors write a
+	// file in steps, Kubernetes swaps a link.
+	settle = 100 * time.Millisecond
+	// poll is how often files are looked at even without a notice: not every
+	// file system gives one.
+	poll = 2 * time.Second
+)
+
+// Watch reloads the configuration whenever the content of one of the files
+// behind it changes, until ctx ends. files is asked again before every look;
+// a name may be a file or a folder of YAML files. A refused configuration is
+// logged, and the one in force stays.
+func (g *Gateway) Watch(ctx context.Context, files func() []string) {
+	w := newFileWatch(files)
+	defer w.close()
+	for {
+		if !w.wait(ctx) {
+			return
+		}
+		if !w.changed() {
+			continue
+		}
+		g.log.Info("configuration files changed")
+		if err := g.Reload(ctx); err != nil {
+			g.log.Error("configuration refused, the one in force stays", "error", err)
+		}
+	}
+}
+
+// fileWatch notices changes by content, not by time stamps.
+type fileWatch struct {
+	files   func() []string
+	watcher *fsnotify.Watcher // nil where the system has none left: poll
+	folders []string
+	sum     [32]byte
+}
+
+func newFileWatch(files func() []string) *fileWatch {
+	w := &fileWatch{files: files}
+	w.watcher, _ = fsnotify.NewWatcher()
+	w.follow()
+	w.sum = w.digest()
+	return w
+}
+
+func (w *fileWatch) close() {
+	if w.watcher != nil {
+		w.watcher.Close()
+	}
+}
+
+// follow watches the folders of the files, never the files themselves: a
+// renamed-over file would be lost.
+func (w *fileWatch) follow() {
+	if w.watcher == nil {
+		return
+	}
+	for _, f := range w.files() {
+		for _, dir := range []string{f, filepath.Dir(f)} {
+			if s, err := os.Stat(dir); err == nil && s.IsDir() && !slices.Contains(w.folders, dir) && w.watcher.Add(dir) == nil {
+				w.folders = append(w.folders, dir)
+			}
+		}
+	}
+}
+
+// wait returns after a notice that has settled, or when it is time to look
+// anyway; false when ctx has ended.
+func (w *fileWatch) wait(ctx context.Context) bool {
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
+	var events <-chan fsnotify.Event
+	if w.watcher != nil {
+		events = w.watcher.Events
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-events:
+			timer.Reset(settle)
+		}
+	}
+}
+
+func (w *fileWatch) changed() bool {
+	w.follow()
+	sum := w.digest()
+	if sum == w.sum {
+		return false
+	}
+	w.sum = sum
+	return true
+}
+
+// digest is the hash of the names and contents of all files.
+func (w *fileWatch) digest() (sum [32]byte) {
+	h := sha256.New()
+	for _, f := range w.files() {
+		for _, name := range expand(f) {
+			h.Write([]byte(name + "\x00"))
+			if data, err := os.ReadFile(name); err == nil {
+				h.Write(data)
+			} else {
+				h.Write([]byte("unreadable"))
+			}
+			h.Write([]byte{0})
+		}
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// expand returns the YAML files of a folder, or the name of a file itself.
+func expand(name string) []string {
+	if s, err := os.Stat(name); err != nil || !s.IsDir() {
+		return []string{name}
+	}
+	entries, _ := os.ReadDir(name)
+	var list []string
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(e.Name(), ".") {
+			list = append(list, filepath.Join(name, e.Name()))
+		}
+	}
+	return list
+}
+
+// Files returns the files that the configuration in force was made of besides
+// its own text: certificates, keys and authorities.
+func (g *Gateway) Files() []string {
+	s := g.current.Get()
+	if s == nil {
+		return nil
+	}
+	var list []string
+	for _, l := range s.Value.doc.Listeners {
+		if l.TLS != nil {
+			for _, c := range l.TLS.Certificates {
+				list = append(list, c.Cert, c.Key)
+			}
+		}
+	}
+	for _, svc := range s.Value.doc.Services {
+		if svc.TLS != nil && svc.TLS.CA != "" {
+			list = append(list, svc.TLS.CA)
+		}
+	}
+	return list
+}
