@@ -38,6 +38,7 @@ type Exchange struct {
 	Target   string        // address of its target
 	Attempts int           // upstream attempts
 	Start    time.Time     // the first byte of the request was here
+	Now      time.Time     // the latest look at the clock: at the start, at the response head, at the end
 	Deadline time.Time     // end of the whole exchange; zero: none
 	Upstream time.Duration // from the start of the last attempt to its response head
 	Received int64         // bytes of request body read from the client
@@ -156,7 +157,7 @@ func (x *Exchange) Reset() {
 	x.Client, x.Identity = nil, nil
 	x.ID, x.Route, x.Service, x.Target = nil, "", "", ""
 	x.Attempts, x.Upstream, x.Received, x.Sent, x.Err = 0, 0, 0, 0, nil
-	x.Start, x.Deadline = time.Time{}, time.Time{}
+	x.Start, x.Now, x.Deadline = time.Time{}, time.Time{}, time.Time{}
 	x.inform = nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"time"
 
 	"gopura/config"
 	"gopura/exchange"
@@ -229,13 +228,13 @@ type measured struct {
 
 // Serve implements exchange.Handler.
 func (m *measured) Serve(x *exchange.Exchange) error {
-	start := time.Now()
+	x.Upstream = 0
 	err := m.Transport.Serve(x)
 	if err != nil {
-		m.handle.Attempt(0, exchange.AsError(err), time.Since(start))
+		m.handle.Attempt(0, exchange.AsError(err), x.Upstream)
 		return err
 	}
-	m.handle.Attempt(x.Response.Status, nil, time.Since(start))
+	m.handle.Attempt(x.Response.Status, nil, x.Upstream)
 	return nil
 }
 

@@ -61,6 +61,7 @@ func (n *node) enter(x *exchange.Exchange) {
 // and the snapshot is let go.
 func (n *node) done(x *exchange.Exchange) {
 	now := time.Now()
+	x.Now = now
 	if n.snap.access != nil {
 		n.snap.access.Record(x, now)
 	}

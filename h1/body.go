@@ -74,10 +74,12 @@ type body struct {
 	mode    bodyMode
 	left    int64 // byLength: of the body; byChunks: of the chunk
 	state   chunkState
-	limit   int // bytes of chunk extensions and trailers still allowed
+	limit   int // bytes of chunk extensions still allowed
+	room    int // bytes of trailers still allowed
 	fields  int // trailer lines still allowed
 	err     error
 	atEnd   atomic.Bool // read to its end
+	broken  atomic.Bool // err is set, and is no io.EOF
 	closing atomic.Bool
 	reading atomic.Bool       // a read from the network is under way
 	timeout time.Duration     // between two reads that bring something
@@ -94,7 +96,8 @@ func (b *body) start(in *inbox, m *framing, lim *Limits) {
 	b.atEnd.Store(false)
 	b.closing.Store(false)
 	b.trailer.Truncate()
-	b.state, b.limit, b.fields = chunkSize, maxChunkExtensions, lim.Fields
+	b.state, b.limit, b.room, b.fields = chunkSize, maxChunkExtensions, lim.Trailer, lim.Fields
+	b.broken.Store(false)
 	switch {
 	case m.chunked:
 		b.mode, b.left = byChunks, 0
@@ -117,8 +120,11 @@ func (b *body) Next() ([]byte, error) {
 	if err != nil {
 		if err == io.EOF {
 			b.atEnd.Store(true)
-		} else if b.fail != nil {
-			err = b.fail(err)
+		} else {
+			b.broken.Store(true)
+			if b.fail != nil {
+				err = b.fail(err)
+			}
 		}
 		b.err = err
 		return nil, err
@@ -230,11 +236,12 @@ func (b *body) Trailer() *exchange.Header {
 }
 
 // Close implements exchange.Body. A Next that waits in another goroutine is
-// broken off, and with it the connection.
+// broken off; nothing more can be read from the connection then, but an answer
+// can still be written to it.
 func (b *body) Close() error {
 	b.closing.Store(true)
 	if b.reading.Load() {
-		b.in.link.Interrupt()
+		b.in.link.stopReading()
 	}
 	return nil
 }

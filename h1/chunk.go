@@ -17,10 +17,10 @@ var (
 )
 
 const (
-	// maxChunkExtensions bounds what a body may spend on chunk extensions and
-	// trailers together: they cost us and mean nothing (CVE-2023-39326).
+	// maxChunkExtensions bounds what a body may spend on chunk extensions: they
+	// cost us and mean nothing (CVE-2023-39326).
 	maxChunkExtensions = 16 << 10
-	maxChunkLine       = 4 << 10
+	maxChunkLine       = 4 << 10 // of a size with its extensions, or of a trailer
 )
 
 type chunkState uint8
@@ -67,6 +67,9 @@ func (b *body) nextChunked() ([]byte, error) {
 			}
 			continue
 		}
+		if len(line) > maxChunkLine {
+			return nil, errTooMuch
+		}
 		b.in.r = next
 		if err := b.chunkLine(line); err != nil {
 			return nil, err
@@ -86,7 +89,7 @@ func (b *body) chunkLine(line []byte) error {
 		if !ok {
 			return errChunk
 		}
-		if b.limit -= ext; b.limit < 0 || ext > maxChunkLine {
+		if b.limit -= ext; b.limit < 0 {
 			return errTooMuch
 		}
 		if b.left = size; size == 0 {
@@ -112,9 +115,9 @@ func (b *body) takeTrailer(line []byte) error {
 	if !ok || forbiddenTrailer(f.Name) {
 		return errTrailer
 	}
-	b.limit -= len(line)
+	b.room -= len(line)
 	b.fields--
-	if b.limit < 0 || b.fields < 0 {
+	if b.room < 0 || b.fields < 0 {
 		return errTooMuch
 	}
 	// The line's memory is about to be read into again. Earlier fields keep

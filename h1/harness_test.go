@@ -469,3 +469,16 @@ func eventually(t testing.TB, what string, ok func() bool) {
 func within(d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), d)
 }
+
+// tlsSocket is the TCP connection below an origin's TLS connection.
+func tlsSocket(c *originConn) net.Conn { return c.Conn.(*tls.Conn).NetConn() }
+
+// batch sends each part as a TLS record of its own, and all records in one
+// packet.
+func batch(nc net.Conn, c *originConn, parts ...string) {
+	corked(nc, func() {
+		for _, p := range parts {
+			io.WriteString(c.Conn, p)
+		}
+	})
+}

@@ -240,6 +240,7 @@ func (m *framing) strip(h *exchange.Header) {
 		for t := range tokens(v) {
 			switch {
 			case exchange.EqualFold(t, "close"), exchange.EqualFold(t, "keep-alive"), exchange.EqualFold(t, "upgrade"):
+			case !exchange.ValidName(t): // bytes.EqualFold knows that KELVIN SIGN is a k
 			default:
 				h.Filter(func(f exchange.Field) bool { return !bytes.EqualFold(f.Name, t) })
 			}

@@ -1,10 +1,12 @@
 package h1
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,8 +25,20 @@ type link struct {
 	armedRead  time.Time // what nc has been told
 	armedWrite time.Time
 
-	mu          sync.Mutex // guards interrupted and the telling of nc
-	interrupted bool
+	exact bool // never leave an armed write deadline in place that is too early
+
+	fd uintptr // the socket plus 1 while it may be written to directly, else 0
+
+	mu          sync.Mutex // orders the telling of nc: nothing is armed once interrupted
+	interrupted atomic.Bool
+	stopped     bool // no more reads
+}
+
+// use makes l the link over nc.
+func (l *link) use(nc net.Conn) {
+	l.nc = nc
+	_, tls := nc.(*tls.Conn)
+	l.exact = tls // whose writes fail for ever once one has timed out
 }
 
 var (
@@ -36,33 +50,42 @@ var (
 // exchange.Interrupter.
 func (l *link) Interrupt() {
 	l.mu.Lock()
-	l.interrupted = true
+	l.interrupted.Store(true)
 	l.nc.SetDeadline(past)
 	l.mu.Unlock()
 }
 
-func (l *link) broken() bool {
+// stopReading makes pending and later reads fail; writes go on.
+func (l *link) stopReading() {
+	l.mu.Lock()
+	l.stopped = true
+	l.nc.SetReadDeadline(past)
+	l.mu.Unlock()
+}
+
+func (l *link) broken() bool { return l.interrupted.Load() }
+
+// armRead reports whether reads may still go on.
+func (l *link) armRead() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.interrupted
+	if l.interrupted.Load() || l.stopped {
+		return false
+	}
+	l.nc.SetReadDeadline(l.readBy)
+	l.armedRead = l.readBy
+	return true
 }
 
-func (l *link) armRead() {
+func (l *link) armWrite() bool {
 	l.mu.Lock()
-	if !l.interrupted {
-		l.nc.SetReadDeadline(l.readBy)
-		l.armedRead = l.readBy
+	defer l.mu.Unlock()
+	if l.interrupted.Load() {
+		return false
 	}
-	l.mu.Unlock()
-}
-
-func (l *link) armWrite() {
-	l.mu.Lock()
-	if !l.interrupted {
-		l.nc.SetWriteDeadline(l.writeBy)
-		l.armedWrite = l.writeBy
-	}
-	l.mu.Unlock()
+	l.nc.SetWriteDeadline(l.writeBy)
+	l.armedWrite = l.writeBy
+	return true
 }
 
 // within sets when the next reads have to be over. Zero means never.
@@ -76,19 +99,15 @@ func (l *link) within(by time.Time) {
 // withinWrite is within for writes.
 func (l *link) withinWrite(by time.Time) {
 	l.writeBy = by
-	if l.armedWrite.IsZero() != by.IsZero() || l.armedWrite.After(by) {
+	if l.exact || l.armedWrite.IsZero() != by.IsZero() || l.armedWrite.After(by) {
 		l.armWrite()
 	}
 }
 
 // early reports whether err is an armed deadline that fired before the one in
 // force, and arms that.
-func (l *link) early(err error, by time.Time, arm func()) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || l.broken() || !by.IsZero() && !time.Now().Before(by) {
-		return false
-	}
-	arm()
-	return true
+func (l *link) early(err error, by time.Time, arm func() bool) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && (by.IsZero() || time.Now().Before(by)) && arm()
 }
 
 func (l *link) Read(p []byte) (int, error) {
@@ -103,9 +122,31 @@ func (l *link) Read(p []byte) (int, error) {
 	}
 }
 
+// open lets writes go to the socket directly. It is for a visit to the
+// runtime's poller, which keeps the descriptor from being closed.
+func (l *link) open(fd uintptr) { l.fd = fd + 1 }
+
+func (l *link) shut() { l.fd = 0 }
+
+// direct writes what the open socket takes at once, which is nearly always
+// everything; the rest, and every error, is for Write.
+func (l *link) direct(p []byte) int {
+	if l.fd == 0 {
+		return 0
+	}
+	n, errno := transmit(l.fd-1, p)
+	if errno != 0 || n < 0 {
+		return 0
+	}
+	return n
+}
+
 // Write writes all of p.
 func (l *link) Write(p []byte) (int, error) {
-	done := 0
+	done := l.direct(p)
+	if done == len(p) {
+		return done, nil
+	}
 	for {
 		n, err := l.nc.Write(p[done:])
 		done += n

@@ -181,7 +181,7 @@ func (p *requestParser) finish(r *exchange.Request) *exchange.Error {
 	switch {
 	case r.Authority == nil:
 		r.Authority = p.host
-	case p.hosts == 1 && !bytes.EqualFold(r.Authority, p.host):
+	case p.hosts == 1 && (len(r.Authority) != len(p.host) || !bytes.EqualFold(r.Authority, p.host)): // ASCII: KELVIN SIGN is longer than k
 		return exchange.BadHost.Saying("The Host header differs from the request target.")
 	}
 	if p.hosts == 1 || r.Authority != nil {

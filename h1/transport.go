@@ -81,9 +81,6 @@ func (t *Transport) Close() error {
 // read as it is pulled. Its errors are *exchange.Error. Retry is set in one
 // when no byte of the request has reached the target.
 func (t *Transport) Serve(x *exchange.Exchange) error {
-	if err := x.Cancelled(); err != nil {
-		return cancelled(err)
-	}
 	for {
 		c := t.take()
 		fresh := c == nil
@@ -98,8 +95,8 @@ func (t *Transport) Serve(x *exchange.Exchange) error {
 			return nil
 		}
 		// A kept connection that had just been closed is nobody's failure: use
-		// another, when the request took no effect or may be repeated.
-		if fresh || err.Code != exchange.UpstreamStale.Name || !err.Retry && !repeatable(&x.Request) {
+		// another, when the request has not begun or may be repeated.
+		if fresh || err.Code != exchange.UpstreamStale.Name || err.Err != errNotIdle && !repeatable(&x.Request) {
 			return err
 		}
 	}
@@ -111,29 +108,23 @@ func repeatable(r *exchange.Request) bool {
 	return (r.Method == "GET" || r.Method == "HEAD" || r.Method == "OPTIONS") && r.Body == exchange.NoBody
 }
 
-// take returns an idle connection that is still good, the one used last.
+// take returns the idle connection that was used last, or nil.
 func (t *Transport) take() *upConn {
-	for {
-		t.mu.Lock()
-		n := len(t.idle)
-		if n == 0 {
-			t.mu.Unlock()
-			return nil
-		}
-		c := t.idle[n-1]
-		t.idle[n-1] = nil
-		t.idle = t.idle[:n-1]
-		t.mu.Unlock()
-		if c.quiet() {
-			return c
-		}
-		t.discard(c)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.idle)
+	if n == 0 {
+		return nil
 	}
+	c := t.idle[n-1]
+	t.idle[n-1] = nil
+	t.idle = t.idle[:n-1]
+	return c
 }
 
-// keep puts a connection back.
-func (t *Transport) keep(c *upConn) {
-	c.since = time.Now()
+// keep puts a connection back that has been idle since then.
+func (t *Transport) keep(c *upConn, since time.Time) {
+	c.since = since
 	t.mu.Lock()
 	if t.closed || len(t.idle) >= t.c.MaxIdle {
 		t.mu.Unlock()

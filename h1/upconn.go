@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,12 +18,23 @@ type upConn struct {
 	t     *Transport
 	link  link
 	raw   syscall.RawConn
-	peek  func(fd uintptr) // c.look, bound once
-	alive bool             // what look found
-	since time.Time        // idle since
+	plain bool      // no TLS: raw may be read
+	since time.Time // idle since, zero on a new connection
+
+	look  func(fd uintptr) // asks whether the socket is silent, bound once
+	alive bool             // its answer
+
+	// asking: a request is written and its answer awaited in one visit to the
+	// runtime's poller; see tryAsk.
+	try   func(fd uintptr) bool // c.tryAsk, bound once
+	asked bool                  // the request is out
+	out   []byte                // what is to be written
+	wrote int                   // how much of it was
+	err   error
 
 	in    inbox
 	head  responseParser
+	heard bool // an interim answer has arrived
 	body  body
 	x     *exchange.Exchange
 	clean bool // the message on it was framed so that another can follow
@@ -32,31 +44,87 @@ type upConn struct {
 	release func(*exchange.Exchange) // c.done, bound once
 	fail    func(error) error        // c.bodyError, bound once
 
-	pump chan error // result of the goroutine that sends the request body; nil: none
+	pump  chan error   // result of the goroutine that sends the request body; nil: none
+	start time.Time    // of the round trip
+	sent  atomic.Int64 // nanoseconds from start until the pump ended, 0 before
 }
 
 func newUpConn(t *Transport, nc net.Conn) *upConn {
 	c := &upConn{t: t}
-	c.link.nc = nc
-	c.release, c.fail, c.peek = c.done, c.bodyError, c.look
+	c.link.use(nc)
+	c.release, c.fail, c.try = c.done, c.bodyError, c.tryAsk
+	c.look = func(fd uintptr) { c.alive = silent(fd) }
 	if sc, ok := base(nc).(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
+	c.plain = c.raw != nil && base(nc) == nc
 	return c
 }
 
-// quiet reports whether an idle connection may be used: the target has neither
-// closed it nor sent anything unasked, which the next client would take for
-// its answer.
+// errNotIdle is found on a kept connection that the target has closed, or on
+// which it has sent something unasked, which the next client would take for its
+// answer.
+var errNotIdle = errors.New("the kept connection was closed or had something to read")
+
+// quiet reports whether the connection, if it was kept, is still idle.
 func (c *upConn) quiet() bool {
-	if c.raw == nil {
+	if c.since.IsZero() || c.raw == nil {
 		return true
 	}
 	c.alive = false
-	return c.raw.Control(c.peek) == nil && c.alive
+	return c.raw.Control(c.look) == nil && c.alive
 }
 
-func (c *upConn) look(fd uintptr) { c.alive = silent(int(fd)) }
+// ask writes a whole request and reads the first bytes of the answer, which it
+// has to wait for anyway. A kept connection must be quiet.
+func (c *upConn) ask(out []byte, by time.Time) (wrote int, err error) {
+	if !c.plain {
+		if !c.quiet() {
+			return 0, errNotIdle
+		}
+		return c.link.Write(out)
+	}
+	c.out, c.asked, c.wrote, c.err = out, false, 0, nil
+	c.link.within(by)
+	for {
+		err := c.raw.Read(c.try)
+		if err == nil {
+			return c.wrote, c.err
+		}
+		if !c.link.early(err, by, c.link.armRead) {
+			return c.wrote, err
+		}
+	}
+}
+
+// tryAsk is called by the runtime's poller: at once, and then whenever there
+// may be bytes. Because the poller was told to watch before the request is
+// written, it can't miss the answer, and no read has to find nothing first.
+func (c *upConn) tryAsk(fd uintptr) bool {
+	if !c.asked {
+		if !c.since.IsZero() && !silent(fd) {
+			c.err = errNotIdle
+			return true
+		}
+		c.asked = true
+		c.link.open(fd)
+		c.wrote, c.err = c.link.Write(c.out)
+		c.link.shut()
+		return c.err != nil
+	}
+	n, errno := receive(fd, c.in.b[c.in.w:])
+	switch {
+	case errno == syscall.EAGAIN:
+		return false
+	case errno != 0:
+		c.err = errno
+	case n == 0:
+		c.err = io.EOF
+	default:
+		c.in.w += n
+	}
+	return true
+}
 
 // roundTrip sends the request and reads the response head.
 func (c *upConn) roundTrip(x *exchange.Exchange) *exchange.Error {
@@ -69,19 +137,23 @@ func (c *upConn) roundTrip(x *exchange.Exchange) *exchange.Error {
 	c.head.reset()
 	buf := x.Buffer()
 	c.in = inbox{link: &c.link, b: buf.B[:]}
-	start := time.Now()
-	by := c.by(start)
+	c.start, c.heard = time.Now(), false
+	by := c.by(c.start)
 	wrote, err := c.send(x, buf.B[:0], by)
 	if err == nil {
 		err = c.receive(x, by)
 	}
+	x.Now = time.Now()
+	x.Upstream = x.Now.Sub(c.start)
 	if err == nil {
-		x.Upstream = time.Since(start)
 		x.OnDone(c.release)
 		return nil
 	}
 	e := c.sendError(x, err, wrote)
-	c.link.Interrupt() // ends the pump, which ends the reading of its body
+	c.link.Interrupt() // ends the pump's writing
+	if c.pump != nil {
+		x.Request.Body.Close() // and its reading: the part that it has taken is lost
+	}
 	c.stopPump(x)
 	x.Release()
 	c.drop()
@@ -107,7 +179,10 @@ func (c *upConn) send(x *exchange.Exchange, out []byte, by time.Time) (wrote int
 	n := body.Len()
 	if n == 0 {
 		c.whole = true
-		return c.link.Write(out)
+		return c.ask(out, by)
+	}
+	if !c.quiet() { // before the body is touched
+		return 0, errNotIdle
 	}
 	if r.ExpectContinue {
 		return c.sendExpecting(x, out, by)
@@ -164,40 +239,61 @@ func (c *upConn) sendExpecting(x *exchange.Exchange, out []byte, by time.Time) (
 func (c *upConn) startPump(body exchange.Body, chunked bool) {
 	done := make(chan error, 1)
 	c.pump = done
-	go func() { done <- c.pumpBody(body, chunked) }()
+	c.sent.Store(0)
+	go func() {
+		last, err := c.pumpBody(body, chunked)
+		c.sent.Store(max(1, int64(last.Sub(c.start))))
+		done <- err
+	}()
 }
 
-// pumpBody sends the request body piece by piece.
-func (c *upConn) pumpBody(body exchange.Body, chunked bool) error {
+// answerBy is when the answer to a request with a pump has to be here. The wait
+// for it begins when the last byte is out: the target is not to blame while the
+// client is still sending.
+func (c *upConn) answerBy() time.Time {
+	if c.pump == nil {
+		return noTime
+	}
+	if sent := c.sent.Load(); sent > 0 {
+		return c.by(c.start.Add(time.Duration(sent)))
+	}
+	return c.by(time.Now())
+}
+
+// pumpBody sends the request body piece by piece, and returns when its last
+// write began.
+func (c *upConn) pumpBody(body exchange.Body, chunked bool) (last time.Time, err error) {
 	var out []byte
 	for {
 		p, err := body.Next()
+		last = time.Now()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			c.link.Interrupt() // the message can't be completed, and must not look as if it were
-			return err
+			return last, err
 		}
-		c.link.withinWrite(deadline(time.Now(), c.t.c.ResponseTimeout))
+		c.link.withinWrite(deadline(last, c.t.c.ResponseTimeout))
 		if chunked {
 			out = append(strconv.AppendInt(out[:0], int64(len(p)), 16), "\r\n"...)
 			out = append(append(out, p...), "\r\n"...)
 			p = out
 		}
 		if _, err = c.link.Write(p); err != nil {
-			return err
+			return last, err
 		}
 	}
 	if !chunked {
-		return nil
+		return last, nil
 	}
 	out = append(out[:0], "0\r\n"...)
 	if t := body.Trailer(); t != nil {
 		out = appendFields(out, t)
 	}
-	_, err := c.link.Write(append(out, "\r\n"...))
-	return err
+	c.link.withinWrite(deadline(last, c.t.c.ResponseTimeout))
+	_, err = c.link.Write(append(out, "\r\n"...))
+	return last, err
 }
 
 // pumpGrace is how long a request body may go on after the response has ended.
@@ -246,6 +342,7 @@ func (c *upConn) receive(x *exchange.Exchange, by time.Time) error {
 				return exchange.ClientGone.Because(err)
 			}
 		}
+		c.heard = true
 		h.Truncate()
 		c.in.w = copy(c.in.b, c.in.b[n:c.in.w])
 		c.head.reset()
@@ -274,8 +371,11 @@ func (c *upConn) readHead(h *exchange.Header, by time.Time) (int, error) {
 		n, err := c.link.Read(c.in.b[c.in.w:])
 		c.in.w += n
 		if err != nil {
+			if by = c.answerBy(); errors.Is(err, os.ErrDeadlineExceeded) && by.After(time.Now()) && !c.link.broken() {
+				continue // the request took a while
+			}
 			if c.in.w > 0 {
-				return 0, midway(err)
+				err = midway(err)
 			}
 			return 0, err
 		}
@@ -291,12 +391,15 @@ func (c *upConn) accept(x *exchange.Exchange) error {
 		return c.acceptUpgrade(x)
 	case x.Request.Method == "HEAD" || r.Status == 204 || r.Status == 304:
 		n := m.length
+		c.clean = m.persistent()
 		if r.Status == 204 {
+			// RFC 9110 §8.6 and RFC 9112 §6.1 forbid it a length: whoever states one
+			// may send a body all the same, which the next client would be given.
+			c.clean = c.clean && n <= 0 && !m.chunked
 			n = 0
 		}
 		r.Body = exchange.Unread(n)
 		c.body.atEnd.Store(true)
-		c.clean = m.persistent()
 	default:
 		c.body.start(&c.in, m, &c.t.c.Limits)
 		c.body.timeout, c.body.by, c.body.fail = c.t.c.ResponseTimeout, x.Deadline, c.fail
@@ -325,7 +428,7 @@ func (c *upConn) done(x *exchange.Exchange) {
 	if c.clean && c.whole && !c.taken && c.body.finished() && c.in.r == c.in.w && !c.link.broken() {
 		c.in.release()
 		c.x = nil
-		c.t.keep(c)
+		c.t.keep(c, x.Now)
 		return
 	}
 	c.drop()
@@ -342,15 +445,12 @@ func (c *upConn) sendError(x *exchange.Exchange, err error, wrote int) *exchange
 	if cause := x.Cancelled(); cause != nil {
 		return cancelled(cause)
 	}
-	if c.pump != nil { // the client's side may be why
-		select {
-		case perr := <-c.pump:
-			c.pump = nil
-			var e *exchange.Error
-			if errors.As(perr, &e) {
-				return e
-			}
-		default:
+	if c.pump != nil && c.link.broken() { // by the pump, because the client's body broke
+		perr := <-c.pump
+		c.pump = nil
+		var e *exchange.Error
+		if errors.As(perr, &e) {
+			return e
 		}
 	}
 	var e *exchange.Error
@@ -366,7 +466,7 @@ func (c *upConn) sendError(x *exchange.Exchange, err error, wrote int) *exchange
 		e := exchange.UpstreamStale.Because(err)
 		e.Retry = true
 		return e
-	case !c.since.IsZero() && c.in.w == 0:
+	case !c.since.IsZero() && !c.heard && c.in.w == 0:
 		return exchange.UpstreamStale.Because(err)
 	}
 	return exchange.UpstreamReset.Because(err)

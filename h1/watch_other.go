@@ -6,7 +6,7 @@ package h1
 // something is written to it, or when the exchange's deadline ends.
 type watch struct{}
 
-type watchMark struct{}
+type watchMark struct{ set bool }
 
 func newWatch() *watch { return nil }
 

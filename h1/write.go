@@ -20,7 +20,7 @@ type answer struct {
 	ready   exchange.Ready // body, when it can tell
 	chunked bool
 	left    int64     // announced bytes still to come, -1: none announced
-	now     time.Time // when the answer began, until its first write
+	now     time.Time // when the answer began; zero after its first write
 }
 
 // respond writes the response of the exchange and reports whether the
@@ -44,7 +44,7 @@ func (c *conn) respond(ws *workspace) (keep bool) {
 		return c.relay(ws)
 	}
 	r := &x.Response
-	a := answer{c: c, ws: ws, body: r.Body, left: -1, now: time.Now()}
+	a := answer{c: c, ws: ws, body: r.Body, left: -1, now: x.Now}
 	if a.body == nil {
 		a.body = exchange.NoBody
 	}
@@ -97,7 +97,7 @@ func (c *conn) respond(ws *workspace) (keep bool) {
 // before the next request; else the answer says that the connection ends. (An
 // upstream that has answered may still be reading it.)
 func (ws *workspace) bodyReadable() bool {
-	return ws.body.finished() || !ws.x.Response.Made || ws.head.length >= 0 && ws.head.length <= maxDiscard
+	return ws.body.finished() || !ws.body.broken.Load() && (!ws.x.Response.Made || ws.head.length >= 0 && ws.head.length <= maxDiscard)
 }
 
 // limit gives the write that begins now its deadline.
@@ -199,9 +199,13 @@ func (a *answer) flush() error {
 	if len(a.out) == 0 {
 		return nil
 	}
-	a.limit()
-	_, err := a.c.link.Write(a.out)
+	rest := a.out[a.c.link.direct(a.out):]
 	a.out = a.ws.out[:0]
+	if len(rest) == 0 {
+		return nil
+	}
+	a.limit()
+	_, err := a.c.link.Write(rest)
 	return a.clientError(err)
 }
 

@@ -1,0 +1,54 @@
+# Gopura's chores. `make` alone lists them.
+
+GO       ?= go
+VERSION  ?= 0.1.0-dev
+T        ?= 30s
+PKGS     ?= ./...
+ARGS     ?=
+
+# grpcnotrace keeps text/template, and with it 15 MB, out of the binary.
+TAGS     := grpcnotrace
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+VULN     := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the chores
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/gopura (VERSION=1.2.3)
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/gopura ./cmd/gopura
+
+.PHONY: demo
+demo: build ## run a small shop behind the gateway (ARGS='--listen :9000')
+	bin/gopura demo $(ARGS)
+
+.PHONY: test
+test: ## run what CI runs: formatting, vet, and every test, with the race detector
+	./scripts/test
+
+.PHONY: bench
+bench: ## measure against other proxies (ARGS='-only plain,gopura')
+	$(GO) run ./internal/bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for a while (T=30s, PKGS=./h1)
+	./scripts/fuzz $(T) $(PKGS)
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	./scripts/lint
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities (needs the network)
+	$(GO) run $(VULN) -tags $(TAGS) ./...
+
+.PHONY: golden
+golden: ## rewrite the golden files, for a person to read the difference
+	$(GO) test ./config -update
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin coverage.out

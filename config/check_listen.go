@@ -1,0 +1,131 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Check is the rule of a listener.
+func (l *Listener) Check(at *At) {
+	if why := addressFault(l.Address); why != "" {
+		hint := ""
+		if slices.Contains([]string{"address", "tls", "http"}, l.Name) {
+			hint = "listen takes a map of names: listen: {main: {address: …, tls: …}}"
+		}
+		at.Hint(hint, "address", "%s is no address to listen on: %s", at.Shown("address", l.Address), why)
+	}
+	if len(l.HTTP) == 0 {
+		at.Problem("http", "name at least one version")
+	}
+	for i := range repeated(l.HTTP, itself) {
+		at.Problem("http["+strconv.Itoa(i)+"]", "the version %s is named twice", l.HTTP[i])
+	}
+}
+
+// Check is the rule of a listener's TLS.
+func (t *TLS) Check(at *At) {
+	switch {
+	case t.SelfSigned && len(t.Certificates) > 0:
+		at.Problem("self_signed", "either self_signed or certificates, not both")
+	case !t.SelfSigned && len(t.Certificates) == 0:
+		at.Hint("self_signed makes one for development", "", "needs certificates")
+	}
+}
+
+// Check is the rule of the administrative listener.
+func (a *Admin) Check(at *At) {
+	if why := addressFault(a.Address); why != "" {
+		at.Problem("address", "%s is no address to listen on: %s", at.Shown("address", a.Address), why)
+		return
+	}
+	host, _, _ := net.SplitHostPort(a.Address)
+	if a.Token.IsZero() && !isLoopback(host) {
+		at.Hint("set admin.token, or listen on 127.0.0.1", "address", "other machines may reach this address, and there is no token")
+	}
+	for i, host := range a.Hosts {
+		if why := hostFault(host, false); why != "" {
+			at.Problem("hosts["+strconv.Itoa(i)+"]", "not a host name: %s", why)
+		}
+	}
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// ephemeral reports whether the system picks the port, so that an address may
+// be listened on twice.
+func ephemeral(address string) bool { return strings.HasSuffix(address, ":0") }
+
+// addressFault says what is wrong with an address to listen on, or "". It
+// names no part of the address.
+func addressFault(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "expected host:port or :port"
+	}
+	if why := portFault(port, 0); why != "" {
+		return why
+	}
+	if host != "" {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return hostFault(host, false)
+		}
+	}
+	return ""
+}
+
+func portFault(port string, least int) string {
+	n, err := strconv.Atoi(port)
+	if err != nil || n < least || n > 65535 || !isDigits(port) {
+		return "the port must be a number between " + strconv.Itoa(least) + " and 65535"
+	}
+	return ""
+}
+
+// hostFault says what is wrong with a host name, or "". A wildcard stands for
+// the labels on the left: *.example.com.
+func hostFault(host string, wildcard bool) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		if addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]")); err == nil && addr.Is6() {
+			return ""
+		}
+	}
+	if strings.Contains(host, ":") {
+		return "a host without port is expected"
+	}
+	if rest, ok := strings.CutPrefix(host, "*."); ok && wildcard {
+		host = rest
+	}
+	host = strings.TrimSuffix(host, ".")
+	switch {
+	case host == "":
+		return "it is empty"
+	case len(host) > 253:
+		return "it is too long"
+	case strings.Contains(host, "*"):
+		if wildcard {
+			return "* stands for the first labels only: *.example.com"
+		}
+		return "no wildcard is allowed here"
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		bad := strings.IndexFunc(label, func(r rune) bool { return r >= 0x80 || r != '-' && !wordByte(byte(r)) })
+		switch {
+		case label == "":
+			return "a label is empty"
+		case len(label) > 63:
+			return "a label is too long"
+		case bad >= 0:
+			return "letters, digits and - only"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,142 @@
+package config
+
+import "net/netip"
+
+// Tags that the decoder, the schema and the reference read:
+//
+//	yaml      the key; "-" is no key
+//	doc       its sentence in the reference and the schema
+//	default   what holds when the key is absent, written as in the file
+//	required  the key must be there
+//	enum      the words that are allowed, comma separated (of a list: for each item)
+//	min, max  limits of a number, duration, size or percentage, written as in the file
+//	short     the struct may be written as this one field alone
+//	word      the struct may be written as this word: it sets the (bool) field; word=text sets it to text
+//	words     "on", "off" or both are allowed in place of the struct; off is nil, or the field with word off
+//	one       a list of one may be written as its item
+//	key       the field takes the key of a map: a list of such structs is written as a map and keeps its order
+//
+// A field Pos of type Pos takes the place of the struct, a field XPos the place
+// of the value of field X.
+
+// Document is a whole configuration, as written, with defaults filled in.
+type Document struct {
+	Listeners      []Listener     `yaml:"listen" one:"default" required:"true" doc:"Where clients are accepted: an address, or a map of named listeners."`
+	Admin          *Admin         `yaml:"admin" words:"off" doc:"The administrative listener: metrics, health, admin API. Left out: none."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" one:"true" doc:"Networks whose forwarded headers (X-Forwarded-For, Forwarded) are believed; those of anybody else are replaced."`
+	Client         ClientTimeouts `yaml:"timeouts" doc:"How long a client may take."`
+	Limits         Limits         `yaml:"limits" doc:"How much a client may send."`
+	Paths          Paths          `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
+	AccessLog      *AccessLog     `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
+	Log            Log            `yaml:"log" doc:"The gateway's own log, on stderr."`
+	Shutdown       Shutdown       `yaml:"shutdown" doc:"How the gateway stops."`
+	Services       []Service      `yaml:"services" doc:"What stands behind the gateway, by name."`
+	Routes         []Route        `yaml:"routes" doc:"Which requests go where. The order has no meaning: the most specific route wins."`
+	Policies       []PolicyBlock  `yaml:"policies" doc:"Named blocks of policies that routes share with use."`
+	Defaults       []Policy       `yaml:"defaults" doc:"Policies of every route; a route's own policy of the same name takes its place."`
+
+	Pos map[string]Pos `yaml:"-"` // places of the top-level keys
+
+	problems *Problems
+	places   map[string]Pos // path of a value to its place
+	secrets  *secrets
+}
+
+// Listener is an address where clients are accepted.
+type Listener struct {
+	Pos     Pos      `yaml:"-"`
+	Name    string   `yaml:"-" key:"listener"`
+	Address string   `yaml:"address" short:"true" required:"true" doc:"host:port or :port."`
+	TLS     *TLS     `yaml:"tls" words:"off" doc:"Serve TLS; left out: cleartext."`
+	HTTP    []string `yaml:"http" one:"true" enum:"1.1,2" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge."`
+}
+
+// TLS is how a listener proves who it is.
+type TLS struct {
+	Pos          Pos           `yaml:"-"`
+	SelfSigned   bool          `yaml:"self_signed" word:"self_signed" doc:"Make a certificate at start, for development."`
+	Certificates []Certificate `yaml:"certificates" one:"true" doc:"Certificates; the one that fits the asked server name is presented, else the first."`
+	MinVersion   string        `yaml:"min_version" enum:"1.2,1.3" default:"1.2" doc:"The oldest version of TLS that is accepted."`
+}
+
+// Certificate names the PEM files of a certificate chain and its key.
+type Certificate struct {
+	Pos  Pos    `yaml:"-"`
+	Cert string `yaml:"cert" required:"true" doc:"Path of the PEM file with the certificate and its chain."`
+	Key  string `yaml:"key" required:"true" doc:"Path of the PEM file with the private key."`
+}
+
+// Admin is the administrative listener.
+type Admin struct {
+	Pos     Pos      `yaml:"-"`
+	Address string   `yaml:"address" short:"true" default:"127.0.0.1:9900" doc:"host:port."`
+	Token   Secret   `yaml:"token" doc:"The bearer token that requests which change something must carry."`
+	Hosts   []string `yaml:"hosts" one:"true" doc:"Further Host names that are accepted, beside the address and localhost."`
+}
+
+// ClientTimeouts is how long a client may take.
+type ClientTimeouts struct {
+	Pos   Pos      `yaml:"-"`
+	Head  Duration `yaml:"head" default:"10s" doc:"To send the head of a request, from its first byte."`
+	Body  Duration `yaml:"body" default:"30s" doc:"Between two pieces of a request body."`
+	Idle  Duration `yaml:"idle" default:"75s" doc:"Without a request on a connection that is kept open."`
+	Write Duration `yaml:"write" default:"30s" doc:"To take a piece of the response."`
+}
+
+// Limits is how much a client may send.
+type Limits struct {
+	Pos         Pos  `yaml:"-"`
+	Head        Size `yaml:"head" default:"32KiB" min:"1KiB" max:"16MiB" doc:"Bytes of a request head."`
+	Fields      int  `yaml:"fields" default:"100" min:"1" doc:"Header fields of a request."`
+	Target      Size `yaml:"target" default:"8KiB" min:"64" doc:"Bytes of a request target (path and query)."`
+	Body        Size `yaml:"body" default:"0" doc:"Bytes of a request body; 0 is no limit."`
+	Connections int  `yaml:"connections" default:"0" min:"0" doc:"Open client connections; 0 is no limit."`
+}
+
+// Paths is how the path of a request is normalised.
+type Paths struct {
+	Pos          Pos    `yaml:"-"`
+	EncodedSlash string `yaml:"encoded_slash" enum:"refuse,keep" default:"refuse" doc:"What to do with %2F and %5C in a path."`
+	MergeSlashes bool   `yaml:"merge_slashes" default:"true" doc:"Treat // as /."`
+}
+
+// AccessLog is where the access records go.
+type AccessLog struct {
+	Pos    Pos    `yaml:"-"`
+	To     string `yaml:"to" short:"true" default:"stdout" doc:"stdout, stderr, or the path of a file (reopened on SIGHUP)."`
+	Format string `yaml:"format" enum:"json,text" default:"json" doc:"How a record is written."`
+}
+
+// Log is the gateway's own log.
+type Log struct {
+	Pos    Pos    `yaml:"-"`
+	Level  string `yaml:"level" short:"true" enum:"debug,info,warn,error" default:"info" doc:"The least important records that are written."`
+	Format string `yaml:"format" enum:"text,json" default:"text" doc:"How a record is written."`
+}
+
+// Shutdown is how the gateway stops.
+type Shutdown struct {
+	Pos   Pos      `yaml:"-"`
+	Grace Duration `yaml:"grace" default:"30s" doc:"How long exchanges in flight may take to end."`
+}
+
+// PolicyBlock is a named set of policies that routes share.
+type PolicyBlock struct {
+	Pos      Pos      `yaml:"-"`
+	Name     string   `yaml:"-" key:"block"`
+	Policies []Policy `yaml:"-"`
+}
+
+// Policy is one policy as set on a route, in a block or for all routes.
+type Policy struct {
+	Pos  Pos
+	Name string
+	Spec any // what PolicyKind.New returned, filled in
+}
+
+// Pair is a name and a text, for maps whose order matters.
+type Pair struct {
+	Pos   Pos    `yaml:"-"`
+	Name  string `yaml:"-" key:"name"`
+	Value string `yaml:"value" short:"true" required:"true" doc:"The text."`
+}

@@ -1,0 +1,59 @@
+package demo
+
+import "strings"
+
+// Try is a request that shows something, with what comes back.
+type Try struct {
+	Shows  string
+	Method string // "" is GET
+	Path   string
+	Header []string // "Name: value"
+	Body   string
+	Admin  bool // of the admin listener
+
+	Status   int    // of the answer
+	Contains string // in its head or body
+}
+
+// Tries are the requests that the demo proposes, in an order that tells a story.
+var Tries = []Try{
+	{Shows: "a user, from one of two targets", Path: "/users/42", Status: 200, Contains: "Asha Raman"},
+	{Shows: "the orders of a user: another path inside", Path: "/users/42/orders", Status: 200, Contains: `"id":"1003"`},
+	{Shows: "reviews, from a flaky service: retried where it is safe", Path: "/users/42/reviews", Status: 200, Contains: "malty"},
+	{Shows: "an order is placed", Method: "POST", Path: "/orders", Header: []string{"Content-Type: application/json"},
+		Body: `{"user": "42", "items": [{"product": "tea-01", "quantity": 1}]}`, Status: 201, Contains: "Location: /orders/"},
+	{Shows: "one in ten meets the next version of the catalog", Path: "/catalog/products", Status: 200, Contains: "X-Catalog-Version: "},
+	{Shows: "who asks for the next version gets it", Path: "/catalog/products/tea-01", Header: []string{"X-Preview: on"}, Status: 200, Contains: "X-Catalog-Version: 2.0.0-rc1"},
+	{Shows: "what a service sees of a request", Path: "/echo?a=1", Header: []string{"X-Forwarded-For: 6.6.6.6"}, Status: 200, Contains: "X-Client"},
+	{Shows: "a condition on a cookie", Path: "/hello", Header: []string{"Cookie: visits=2"}, Status: 200, Contains: "Welcome back"},
+	{Shows: "a redirect", Path: "/members/42", Status: 308, Contains: "Location: /users/42"},
+	{Shows: "no such route: an answer with a code", Path: "/nothing/here", Status: 404, Contains: `"code":"no_route"`},
+	{Shows: "the path exists, the method does not", Method: "DELETE", Path: "/users/42", Status: 405, Contains: "Allow: GET, HEAD"},
+	{Shows: "a path that climbs is refused", Path: "/users/..%2fadmin", Status: 400, Contains: `"code":"bad_target"`},
+
+	{Admin: true, Shows: "the services, live", Path: "/api/services", Status: 200, Contains: `"reviews"`},
+	{Admin: true, Shows: "metrics for Prometheus", Path: "/metrics", Status: 200, Contains: "gopura_"},
+	{Admin: true, Shows: "read the configuration again", Method: "POST", Path: "/api/reload", Header: []string{"Gopura-Admin: 1"}, Status: 200, Contains: `"generation"`},
+}
+
+// Curl is the command line that sends t to a server, such as
+// http://localhost:8080.
+func (t Try) Curl(server string) string {
+	words := []string{"curl", "-i"}
+	if t.Method != "" && (t.Method != "POST" || t.Body == "") {
+		words = append(words, "-X", t.Method)
+	}
+	for _, h := range t.Header {
+		words = append(words, "-H", quote(h))
+	}
+	if t.Body != "" {
+		words = append(words, "-d", quote(t.Body))
+	}
+	url := server + t.Path
+	if strings.ContainsAny(url, "?&*;") {
+		url = quote(url)
+	}
+	return strings.Join(append(words, url), " ")
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

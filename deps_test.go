@@ -1,0 +1,115 @@
+package gopura_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// law says which packages of this module a package may import. What is not in
+// it may not exist: a new package gets a line here first.
+var law = map[string]string{
+	"exchange":   "",
+	"lifetime":   "",
+	"config":     "",
+	"route":      "exchange",
+	"expr":       "exchange config",
+	"h1":         "exchange",
+	"h2":         "exchange h1",
+	"telemetry":  "exchange lifetime",
+	"upstream":   "exchange lifetime h1 h2",
+	"policy":     "exchange lifetime config expr",
+	"gateway":    "exchange lifetime config route expr h1 h2 telemetry upstream policy",
+	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream policy gateway",
+	"demo":       "exchange lifetime config gateway admin telemetry",
+	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream policy gateway admin demo",
+}
+
+// homes says which one package may import a heavy dependency, so that it can
+// be replaced, or left out, in one place.
+var homes = map[string]string{
+	"cel.dev/cel-go":                      "expr",
+	"go.yaml.in/yaml/v4":                  "config",
+	"github.com/prometheus/client_golang": "telemetry",
+	"github.com/prometheus/common":        "telemetry",
+	"github.com/fsnotify/fsnotify":        "gateway",
+	"github.com/spf13/cobra":              "cmd/gopura",
+	"golang.org/x/net/http2":              "",
+	"text/template":                       "", // makes the linker keep every method: 15 MB
+	"html/template":                       "",
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+}
+
+// TestImportLaw reads the import graph and fails where an arrow points the
+// wrong way.
+func TestImportLaw(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, "gopura/")
+		if p.ImportPath == "gopura" || strings.HasPrefix(name, "internal/") {
+			continue // tools of tests: free, and below nobody
+		}
+		allowed, ok := law[name]
+		if !ok {
+			t.Errorf("package %s is not in the import law", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if own, ok := strings.CutPrefix(imp, "gopura/"); ok && !slices.Contains(strings.Fields(allowed), own) {
+				t.Errorf("%s imports %s, which the law forbids", name, own)
+			}
+			for dep, home := range homes {
+				if (imp == dep || strings.HasPrefix(imp, dep+"/")) && name != home {
+					t.Errorf("%s imports %s, whose only home is %q", name, imp, home)
+				}
+			}
+		}
+	}
+}
+
+// TestVocabularyIsLight keeps net/http out of what everything imports.
+func TestVocabularyIsLight(t *testing.T) {
+	for _, p := range list(t, "./exchange", "./lifetime", "./route", "./h1") {
+		if slices.Contains(p.Deps, "net/http") {
+			t.Errorf("%s depends on net/http", p.ImportPath)
+		}
+	}
+}
+
+func list(t *testing.T, patterns ...string) (packages []goPackage) {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps,Standard"}, patterns...)...).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p goPackage
+		if err := dec.Decode(&p); err == io.EOF {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// TestNames keeps words out of package names that say nothing.
+func TestNames(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		switch base := path.Base(p.ImportPath); base {
+		case "util", "utils", "common", "types", "models", "helper", "helpers", "core", "pkg", "misc", "base":
+			t.Errorf("package %s: %q says nothing", p.ImportPath, base)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package expr
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+
+	"gopura/exchange"
+)
+
+// Program is a compiled expression. It is immutable and safe for concurrent
+// use; what it returns does not refer to the exchange.
+type Program struct {
+	env     *Env
+	text    string
+	kind    Kind
+	facts   []*fact // used by the expression, in order of appearance
+	bounded bool    // its worst case is below the cost limit
+
+	fact *fact // the whole expression is this fact …
+	key  string
+
+	cel cel.Program
+}
+
+// Text returns the expression as written.
+func (p *Program) Text() string { return p.text }
+
+// Facts returns the names of the facts that p uses: "client.ip", "jwt", ….
+func (p *Program) Facts() []string {
+	names := make([]string, len(p.facts))
+	for i, f := range p.facts {
+		names[i] = f.name
+	}
+	return names
+}
+
+// Bool evaluates p for x. When it returns an error, nothing is known.
+func (p *Program) Bool(x *exchange.Exchange) (bool, error) {
+	a := p.enter(x)
+	defer p.leave(a)
+	v, err := p.eval(a)
+	if err != nil {
+		return false, err
+	}
+	if b, ok := v.(types.Bool); ok {
+		return bool(b), nil
+	}
+	return false, p.fail(fmt.Errorf("it is a %s, not true or false", v.Type().TypeName()))
+}
+
+// Append evaluates p for x and appends the text of its value: null is empty,
+// a list or map is an error. A single fact costs no allocation.
+func (p *Program) Append(dst []byte, x *exchange.Exchange) ([]byte, error) {
+	if p.fact != nil {
+		out, err := p.fact.text(dst, x, p.key)
+		if err != nil {
+			return dst, p.fail(err)
+		}
+		return out, nil
+	}
+	a := p.enter(x)
+	defer p.leave(a)
+	v, err := p.eval(a)
+	if err != nil {
+		return dst, err
+	}
+	out, err := appendValue(dst, v)
+	if err != nil {
+		return dst, p.fail(err)
+	}
+	return out, nil
+}
+
+// String is Append to a new string.
+func (p *Program) String(x *exchange.Exchange) (string, error) {
+	var buf [128]byte
+	b, err := p.Append(buf[:0], x)
+	return string(b), err
+}
+
+// Value evaluates p for x and returns a Go value that shares nothing with it:
+// nil, bool, int64, uint64, float64, string, []byte, time.Time, time.Duration,
+// []any or map[string]any.
+func (p *Program) Value(x *exchange.Exchange) (any, error) {
+	a := p.enter(x)
+	defer p.leave(a)
+	v, err := p.eval(a)
+	if err != nil {
+		return nil, err
+	}
+	n, err := native(v)
+	if err != nil {
+		return nil, p.fail(err)
+	}
+	return n, nil
+}
+
+func (p *Program) enter(x *exchange.Exchange) *activation {
+	a := p.env.pool.Get().(*activation)
+	a.x, a.facts = x, p.facts
+	return a
+}
+
+func (p *Program) leave(a *activation) {
+	a.reset()
+	p.env.pool.Put(a)
+}
+
+// eval runs the CEL program. The value refers to the memory of a.
+func (p *Program) eval(a *activation) (ref.Val, error) {
+	if p.cel == nil {
+		return a.fact(p.fact, p.key), nil
+	}
+	v, _, err := p.cel.Eval(a)
+	if err != nil {
+		// Not wrapped: the error may refer to the memory of a.
+		return nil, p.fail(errors.New(err.Error()))
+	}
+	return v, nil
+}
+
+func (p *Program) fail(err error) error {
+	return fmt.Errorf("expression %q: %w", p.text, err)
+}
+
+// shortcut recognises an expression that is a single fact.
+func (p *Program) shortcut(e ast.Expr) {
+	name, key := "", ""
+	switch e.Kind() {
+	case ast.IdentKind:
+		name = e.AsIdent()
+	case ast.SelectKind:
+		s := e.AsSelect()
+		if s.IsTestOnly() || s.Operand().Kind() != ast.IdentKind {
+			return
+		}
+		name, key = s.Operand().AsIdent(), s.FieldName()
+	case ast.CallKind:
+		c := e.AsCall()
+		if c.FunctionName() != "_[_]" || c.Args()[0].Kind() != ast.IdentKind || c.Args()[1].Kind() != ast.LiteralKind {
+			return
+		}
+		k, ok := c.Args()[1].AsLiteral().(types.String)
+		if !ok {
+			return
+		}
+		name, key = c.Args()[0].AsIdent(), string(k)
+	}
+	f := factNamed(name)
+	if f == nil || f.table != (key != "" || e.Kind() != ast.IdentKind) {
+		return
+	}
+	p.fact, p.key = f, strings.Clone(key)
+}

@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"gopura/config"
+	"gopura/exchange"
+	"gopura/route"
+)
+
+// Offline is a configuration compiled to be asked about, not to serve: nothing
+// of it is open.
+type Offline struct {
+	Document *config.Document
+	snapshot *snapshot
+}
+
+// CompileOffline compiles what load returns, as Check does, and keeps it.
+func CompileOffline(load func() (*config.Document, error)) (*Offline, error) {
+	doc, err := load()
+	if err != nil {
+		return nil, err
+	}
+	s, err := New(Options{}).compile(doc, true)
+	if err != nil {
+		return nil, err
+	}
+	return &Offline{doc, s}, nil
+}
+
+// Close frees what the compiled configuration holds.
+func (o *Offline) Close() { o.snapshot.scope.Close() }
+
+// Order returns the indexes of the routes, the most specific first.
+func (o *Offline) Order() []int { return o.snapshot.table.Order() }
+
+// Candidates says which routes were candidates for a request, the best first,
+// and why each but the winner lost. A path that the gateway would refuse is an
+// *exchange.Error.
+func (o *Offline) Candidates(x *exchange.Exchange) ([]route.Candidate, error) {
+	if err := o.snapshot.admit(x); err != nil {
+		return nil, err
+	}
+	return o.snapshot.table.Explain(x), nil
+}
+
+// Allowed returns the methods with which a request that Candidates has seen
+// would have matched: without a winner, and with such methods, it is a 405.
+func (o *Offline) Allowed(x *exchange.Exchange) []string { return o.snapshot.table.Allowed(x) }

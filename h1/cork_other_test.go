@@ -1,0 +1,7 @@
+//go:build !linux
+
+package h1
+
+import "net"
+
+func corked(_ net.Conn, f func()) { f() }

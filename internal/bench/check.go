@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// check asks the proxy once and says what is wrong with the answer. For the
+// full job, it also looks at the edited headers on both sides.
+func check(ctx context.Context, address string, j Job) error {
+	r, body, err := ask(ctx, "http://"+address+j.Path)
+	if err != nil {
+		return err
+	}
+	if r.StatusCode != 200 || len(body) != j.Size {
+		return fmt.Errorf("%s: status %d with %d bytes, want 200 with %d", j.Path, r.StatusCode, len(body), j.Size)
+	}
+	if !j.Edits {
+		return nil
+	}
+	if got := r.Header.Get("X-Served-By"); got != "gateway" {
+		return fmt.Errorf("response header X-Served-By is %q, want it set to gateway", got)
+	}
+	if r.Header.Get("X-Origin") != "" {
+		return fmt.Errorf("response header X-Origin wasn't removed")
+	}
+	// The origin gives back the head that reached it.
+	_, body, err = ask(ctx, "http://"+address+strings.Replace(j.Path, "/1k", "/headers", 1))
+	if err != nil {
+		return err
+	}
+	for _, want := range []string{"\r\nx-gateway: bench\r\n", "\r\nx-real-ip: 127.0.0.1\r\n"} {
+		if !strings.Contains(strings.ToLower(string(body)), want) {
+			return fmt.Errorf("request header %q didn't reach the origin: %q", strings.TrimSpace(want), body)
+		}
+	}
+	return nil
+}
+
+func ask(ctx context.Context, url string) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Close = true // leaves no connection behind that would count as one of the job's
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
+	return r, body, err
+}

@@ -1,0 +1,23 @@
+// Package upstream serves an exchange from a service: a set of targets, of
+// which one is picked, watched and, where it is safe, replaced by another.
+//
+//	Serve ─▶ breaker ─▶ picker ─▶ target ─▶ transport
+//	            ▲          ▲         │ outcome
+//	            │          │         ▼
+//	            └──────────┴── members: DNS, health checks, ejection, slow start, drain
+//
+// Two sides, and one pointer between them. The request side only reads an
+// immutable Picker and counts with atomics: a pick and its done allocate
+// nothing and wait for nobody. The control side (members.go) owns what changes,
+// under one mutex, and publishes each change as a whole new Picker.
+//
+// What a failure is, in one sentence, for ejection and breaker alike: no answer
+// from the target, or an answer 502, 503 or 504. A 500 is none: it says that the
+// target is alive, and counting it would let a client who knows one request that
+// crashes take the whole service away from everybody.
+//
+// A limit on concurrency that adapts belongs between breaker and picker, with
+// the breaker's shape: enter before the first pick, leave with the verdict and
+// x.Upstream (the time to the response head); see Service.Serve. What is in
+// flight is counted until the last body byte already.
+package upstream
