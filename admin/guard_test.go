@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"strings"
 	"testing"
 
 	"gopura/config"
@@ -62,4 +65,24 @@ func TestEmptyTokenFailsClosed(t *testing.T) {
 			t.Errorf("%q is let in", field)
 		}
 	}
+}
+
+// Whatever the Host: a name leads here only if it is localhost or configured,
+// an address only if it is loopback or where the connection ended.
+func FuzzHost(f *testing.F) {
+	for _, seed := range []string{"localhost:9900", "LOCALHOST.:9900", "[::1]:9900", "::1", "127.0.0.1:9900", "gw.internal", "[gw.internal", "gw.internal:x", "10.0.0.1:9900", "a:b:c", "", ":9900", "[::1%25lo]:9900", "127.0.0.1:9900\x00", "gw.internal@evil"} {
+		f.Add(seed)
+	}
+	g := newGuard(&config.Admin{Hosts: []string{"GW.internal."}}, 9900)
+	local := netip.MustParseAddrPort("10.0.0.1:9900")
+	names := regexp.MustCompile(`(?i)^(localhost\.?:9900|gw\.internal\.?(:[^:\[\]]*)?|127\.0\.0\.1\.?:9900|\[::1\]:9900)$`)
+	f.Fuzz(func(t *testing.T, host string) {
+		if !g.knows(host, local) || names.MatchString(host) {
+			return
+		}
+		addr, err := netip.ParseAddrPort(strings.TrimSuffix(strings.ToLower(host), "."))
+		if err != nil || addr.Port() != 9900 || addr.Addr().Unmap() != local.Addr() && !addr.Addr().IsLoopback() {
+			t.Errorf("%q leads here", host)
+		}
+	})
 }

@@ -192,7 +192,8 @@ func (x *Exchange) Child(ctx context.Context, req Request) *Exchange {
 	if d, ok := ctx.Deadline(); ok {
 		c.Deadline = d
 	}
-	stop := context.AfterFunc(ctx, func() { c.Cancel(context.Cause(ctx)) })
+	s := c.sig() // not through c, whose Done may be running
+	stop := context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
 	c.OnDone(func(*Exchange) { stop() })
 	return c
 }

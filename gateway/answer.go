@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"gopura/exchange"
+	"gopura/upstream"
 )
 
 // madeHeader is on every answer that the gateway made itself, and on no other:
@@ -32,6 +33,9 @@ func answer(x *exchange.Exchange, err error) {
 	}
 	if e.Status == 503 {
 		r.Header.Add("Retry-After", "1")
+	}
+	if e.Side == exchange.ByUpstream && e.Status >= 502 {
+		r.Header.Add(upstream.RetryHeader, "no") // we have tried: a gateway in front must not multiply that
 	}
 	r.Body = exchange.BytesBody(problem(e, x.ID))
 }

@@ -31,7 +31,7 @@ type compiler struct {
 // compile builds a snapshot. On an error its scope has been closed and nothing
 // has changed.
 func (g *Gateway) compile(doc *config.Document, dry bool) (*snapshot, error) {
-	env, err := expr.New(expr.Options{})
+	env, err := expr.New(expr.Options{MaxInput: max(32<<10, int(doc.Limits.Head))})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,6 @@ func (c *compiler) all() error {
 	}
 	c.s.unrouted = &node{snap: c.s}
 	c.finishNode(c.s.unrouted)
-	c.s.table, _ = route.Build(rules)
 	for _, p := range c.doc.Problems().List {
 		c.s.warnings = append(c.s.warnings, p)
 	}
@@ -121,7 +120,8 @@ func (c *compiler) rules() []route.Rule[*node] {
 			index = append(index, i)
 		}
 	}
-	_, conflicts := route.Build(rules)
+	table, conflicts := route.Build(rules)
+	c.s.table = table
 	for _, f := range conflicts {
 		r := &c.doc.Routes[index[f.Rule]]
 		path := fmt.Sprintf("routes[%d].match", index[f.Rule])
@@ -297,19 +297,17 @@ func (c *compiler) end(r *config.Route, path string) (exchange.Handler, bool) {
 
 func (c *compiler) splits(r *config.Route, path string) (exchange.Handler, bool) {
 	s := &split{}
-	for i, to := range r.To {
+	for _, to := range r.To {
 		svc := c.services[to.Service]
 		if svc == nil {
 			return nil, false // the document has said so already
 		}
-		svc.routes++
 		if to.Weight == 0 {
 			continue
 		}
 		s.total += uint32(to.Weight)
 		s.upTo = append(s.upTo, s.total)
 		s.handlers = append(s.handlers, svc)
-		_ = i
 	}
 	switch len(s.handlers) {
 	case 0:

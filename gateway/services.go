@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"gopura/config"
 	"gopura/exchange"
@@ -130,9 +132,6 @@ func (c *compiler) openServices(plans []*servicePlan) error {
 	}
 	for i, p := range plans {
 		path := "services." + p.conf.Name
-		if c.s.services[i].routes == 0 {
-			c.doc.Warn(p.conf.Pos, path, "no route uses the service")
-		}
 		svc, err := lifetime.Hold(&c.g.pool, c.s.scope, p.fingerprint(), func() (*upstream.Service, func(), error) {
 			s, err := c.g.openService(p)
 			if err != nil {
@@ -191,32 +190,87 @@ func (g *Gateway) openService(p *servicePlan) (*runningService, error) {
 
 // scrapeService shows a service's own counts in the metrics.
 func (g *Gateway) scrapeService(s *runningService, name string) {
-	handle := g.metrics.Service(&s.scope, name)
-	targets := map[string]*telemetry.Target{}
-	g.metrics.OnScrape(&s.scope, func() {
-		state := s.State()
-		handle.Retries.Set(state.Retries)
-		handle.RetriesRefused.Set(state.Denied)
-		if b := state.Breaker; b != nil {
-			handle.Breaker.Set(map[string]int64{"closed": telemetry.BreakerClosed, "half_open": telemetry.BreakerHalfOpen, "open": telemetry.BreakerOpen}[b.Phase])
+	v := &serviceScrape{g: g, service: s.Service, handle: g.metrics.Service(&s.scope, name), name: name, targets: map[string]*scrapedTarget{}}
+	s.scope.Add(v.close)
+	g.metrics.OnScrape(&s.scope, v.scrape)
+}
+
+// serviceScrape copies a service's state into metrics when they are read.
+type serviceScrape struct {
+	g       *Gateway
+	service *upstream.Service
+	handle  *telemetry.Service
+	name    string
+
+	mu      sync.Mutex
+	closed  bool
+	targets map[string]*scrapedTarget // by address
+}
+
+// scrapedTarget is a target's handle, held while the service has the target.
+type scrapedTarget struct {
+	*telemetry.Target
+	scope lifetime.Scope
+}
+
+func (v *serviceScrape) scrape() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return
+	}
+	state := v.service.State()
+	v.handle.Retries.Set(state.Retries)
+	v.handle.RetriesRefused.Set(state.Denied)
+	if b := state.Breaker; b != nil {
+		v.handle.Breaker.Set(breakerPhase(b.Phase))
+	}
+	for address, h := range v.targets {
+		if !slices.ContainsFunc(state.Targets, func(t upstream.TargetState) bool { return t.Address == address }) {
+			h.scope.Close()
+			delete(v.targets, address)
 		}
-		for _, t := range state.Targets {
-			h := targets[t.Address]
-			if h == nil {
-				h = g.metrics.Target(&s.scope, name, t.Address)
-				targets[t.Address] = h
-			}
-			h.InFlight.Set(t.InFlight)
-			h.Active.Set(int64(t.Open - t.Idle))
-			h.Idle.Set(int64(t.Idle))
-			h.Ejections.Set(uint64(t.Ejections))
-			up := int64(0)
-			if t.Status == "up" {
-				up = 1
-			}
-			h.Healthy.Set(up)
-		}
-	})
+	}
+	for _, t := range state.Targets {
+		v.target(t)
+	}
+}
+
+func (v *serviceScrape) target(t upstream.TargetState) {
+	h := v.targets[t.Address]
+	if h == nil {
+		h = &scrapedTarget{}
+		h.Target = v.g.metrics.Target(&h.scope, v.name, t.Address)
+		v.targets[t.Address] = h
+	}
+	h.InFlight.Set(t.InFlight)
+	h.Active.Set(int64(t.Open - t.Idle))
+	h.Idle.Set(int64(t.Idle))
+	h.Ejections.Set(uint64(t.Ejections))
+	if t.Status == "up" {
+		h.Healthy.Set(1)
+	} else {
+		h.Healthy.Set(0)
+	}
+}
+
+func (v *serviceScrape) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = true
+	for _, h := range v.targets {
+		h.scope.Close()
+	}
+}
+
+func breakerPhase(phase string) int64 {
+	switch phase {
+	case "open":
+		return telemetry.BreakerOpen
+	case "half_open":
+		return telemetry.BreakerHalfOpen
+	}
+	return telemetry.BreakerClosed
 }
 
 // measured is a transport whose attempts are counted.

@@ -35,8 +35,7 @@ type snapshot struct {
 // service is a service of the snapshot with what the gateway keeps beside it.
 type service struct {
 	*upstream.Service
-	name   string
-	routes int
+	name string
 }
 
 // node is where a route ends: the compiled chain and what is counted for it.

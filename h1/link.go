@@ -3,6 +3,7 @@ package h1
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -25,7 +26,8 @@ type link struct {
 	armedRead  time.Time // what nc has been told
 	armedWrite time.Time
 
-	exact bool // never leave an armed write deadline in place that is too early
+	exact   bool     // never leave an armed write deadline in place that is too early
+	records *records // below an upstream's TLS, else nil
 
 	fd uintptr // the socket plus 1 while it may be written to directly, else 0
 
@@ -37,8 +39,10 @@ type link struct {
 // use makes l the link over nc.
 func (l *link) use(nc net.Conn) {
 	l.nc = nc
-	_, tls := nc.(*tls.Conn)
-	l.exact = tls // whose writes fail for ever once one has timed out
+	if tc, ok := nc.(*tls.Conn); ok {
+		l.exact = true // its writes fail for ever once one has timed out
+		l.records, _ = tc.NetConn().(*records)
+	}
 }
 
 var (
@@ -116,10 +120,34 @@ func (l *link) Read(p []byte) (int, error) {
 		if n > 0 || err == nil {
 			return n, nil
 		}
+		if err == io.EOF && l.records != nil && l.records.ended {
+			return 0, io.ErrUnexpectedEOF // no close_notify came before it (RFC 8446 §6.1)
+		}
 		if !l.early(err, l.readBy, l.armRead) {
 			return 0, err
 		}
 	}
+}
+
+// holds reports whether the TLS layer has bytes that nobody has asked for: part
+// of a record, or a whole one that it would deliver without waiting.
+func (l *link) holds() bool {
+	if l.records == nil {
+		return false
+	}
+	if l.records.partial() {
+		return true
+	}
+	l.nc.SetReadDeadline(past)
+	var b [1]byte
+	n, err := l.nc.Read(b[:])
+	l.mu.Lock()
+	if !l.interrupted.Load() && !l.stopped {
+		l.nc.SetReadDeadline(noTime)
+		l.armedRead = noTime
+	}
+	l.mu.Unlock()
+	return n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // open lets writes go to the socket directly. It is for a visit to the

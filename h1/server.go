@@ -100,11 +100,14 @@ const idleGrace = time.Second
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	s.mu.Lock()
-	empty := make(chan struct{})
-	if len(s.conns) == 0 {
-		close(empty)
-	} else {
-		s.empty = empty
+	empty := s.empty
+	if empty == nil {
+		empty = make(chan struct{})
+		if len(s.conns) == 0 {
+			close(empty)
+		} else {
+			s.empty = empty
+		}
 	}
 	grace := time.Now().Add(idleGrace)
 	for c := range s.conns {

@@ -195,7 +195,7 @@ func (t *Transport) connect(x *exchange.Exchange) (net.Conn, error) {
 	if err != nil || t.c.TLS == nil {
 		return nc, err
 	}
-	tc := tls.Client(nc, t.c.TLS)
+	tc := tls.Client(&records{Conn: nc}, t.c.TLS)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, tlsError{err}

@@ -72,7 +72,7 @@ func (c *upConn) quiet() bool {
 		return true
 	}
 	c.alive = false
-	return c.raw.Control(c.look) == nil && c.alive
+	return c.raw.Control(c.look) == nil && c.alive && !c.link.holds()
 }
 
 // ask writes a whole request and reads the first bytes of the answer, which it
@@ -257,7 +257,9 @@ func (c *upConn) answerBy() time.Time {
 	if sent := c.sent.Load(); sent > 0 {
 		return c.by(c.start.Add(time.Duration(sent)))
 	}
-	return c.by(time.Now())
+	// Look again soon: a pump that can't write ends without waking anybody.
+	now := time.Now()
+	return c.by(now.Add(-c.t.c.ResponseTimeout * 7 / 8))
 }
 
 // pumpBody sends the request body piece by piece, and returns when its last

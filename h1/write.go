@@ -108,7 +108,8 @@ func (a *answer) limit() {
 	}
 	a.now = time.Time{}
 	by := deadline(now, a.c.conf.WriteTimeout)
-	if d := a.ws.x.Deadline; !d.IsZero() && (by.IsZero() || d.Before(by)) {
+	// An answer of our own may be the one that says that the exchange took too long.
+	if d := a.ws.x.Deadline; !d.IsZero() && !a.ws.x.Response.Made && (by.IsZero() || d.Before(by)) {
 		by = d
 	}
 	a.c.link.withinWrite(by)
@@ -234,10 +235,14 @@ func (a *answer) fail(err error) {
 // abort makes the client see that the answer is broken, whatever its framing:
 // the connection is reset.
 func (c *conn) abort() {
-	if tcp, ok := base(c.link.nc).(*net.TCPConn); ok {
+	c.link.Interrupt()
+	nc := base(c.link.nc)
+	if tcp, ok := nc.(*net.TCPConn); ok {
 		tcp.SetLinger(0)
 	}
-	c.link.Interrupt()
+	if nc != c.link.nc {
+		nc.Close() // before TLS can say goodbye, which would make it an orderly end
+	}
 }
 
 // statusLines holds "HTTP/1.1 200 OK\r\n" for every status that has a name.
