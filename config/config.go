@@ -42,6 +42,7 @@ func Parse(src []Source, opts Options) (*Document, error) {
 	}
 	d := newDecoder(opts, problems, doc.places)
 	d.value(root, reflect.ValueOf(doc).Elem(), &field{pos: -1}, "")
+	doc.Referred = *d.refs.seen
 	doc.check()
 	problems.settle()
 	if err := doc.Err(); err != nil {

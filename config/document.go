@@ -35,7 +35,8 @@ type Document struct {
 	Policies       []PolicyBlock  `yaml:"policies" doc:"Named blocks of policies that routes share with use."`
 	Defaults       []Policy       `yaml:"defaults" doc:"Policies of every route; a route's own policy of the same name takes its place."`
 
-	Pos map[string]Pos `yaml:"-"` // places of the top-level keys
+	Pos      map[string]Pos `yaml:"-"` // places of the top-level keys
+	Referred []string       `yaml:"-"` // paths of the files that ${file:…} named
 
 	problems *Problems
 	places   map[string]Pos // path of a value to its place

@@ -18,10 +18,11 @@ const maxReferred = 1 << 20
 type references struct {
 	env  func(string) (string, bool)
 	read func(string) ([]byte, error)
+	seen *[]string // paths of the files that were asked for
 }
 
 func newReferences(o Options) references {
-	r := references{o.Env, o.ReadFile}
+	r := references{o.Env, o.ReadFile, new([]string)}
 	if r.env == nil {
 		r.env = os.LookupEnv
 	}
@@ -126,6 +127,7 @@ func (r references) file(name, dir string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
+	*r.seen = append(*r.seen, path)
 	data, err := r.read(path)
 	var fail *fs.PathError
 	switch {

@@ -68,9 +68,7 @@ func (c *compiler) all() error {
 	}
 	c.s.unrouted = &node{snap: c.s}
 	c.finishNode(c.s.unrouted)
-	for _, p := range c.doc.Problems().List {
-		c.s.warnings = append(c.s.warnings, p)
-	}
+	c.s.warnings = append(c.s.warnings, c.doc.Problems().List...)
 	return nil
 }
 

@@ -48,9 +48,10 @@ type Gateway struct {
 
 	connections atomic.Int64 // open client connections
 
-	reloading  sync.Mutex // one change at a time; guards what follows
-	listeners  map[string]*listener
+	reloading  sync.Mutex // one change at a time; guards generation
 	generation uint64
+	listenMu   sync.Mutex // guards listeners, which only who holds reloading changes
+	listeners  map[string]*listener
 	draining   atomic.Bool
 	lastError  atomic.Pointer[reloadError]
 
@@ -172,7 +173,7 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 			go g.retire(l)
 		}
 	}
-	g.listeners = next
+	g.setListeners(next)
 	g.metrics.Applied(s.generation, s.hash, s.at)
 	g.log.Info("configuration in force", "generation", s.generation, "hash", s.hash,
 		"routes", len(doc.Routes), "services", len(doc.Services), "warnings", len(s.warnings))
@@ -223,14 +224,20 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	g.listeners = map[string]*listener{}
+	g.setListeners(map[string]*listener{})
 	return err
+}
+
+func (g *Gateway) setListeners(l map[string]*listener) {
+	g.listenMu.Lock()
+	g.listeners = l
+	g.listenMu.Unlock()
 }
 
 // Address returns the address on which a listener accepts, "" when there is none.
 func (g *Gateway) Address(name string) string {
-	g.reloading.Lock()
-	defer g.reloading.Unlock()
+	g.listenMu.Lock()
+	defer g.listenMu.Unlock()
 	if l := g.listeners[name]; l != nil {
 		return l.ln.Addr().String()
 	}

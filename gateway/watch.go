@@ -144,13 +144,13 @@ func expand(name string) []string {
 }
 
 // Files returns the files that the configuration in force was made of besides
-// its own text: certificates, keys and authorities.
+// its own text: secrets, certificates, keys and authorities.
 func (g *Gateway) Files() []string {
 	s := g.current.Get()
 	if s == nil {
 		return nil
 	}
-	var list []string
+	list := slices.Clone(s.Value.doc.Referred)
 	for _, l := range s.Value.doc.Listeners {
 		if l.TLS != nil {
 			for _, c := range l.TLS.Certificates {
