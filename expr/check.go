@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -144,6 +145,13 @@ func (c *checker) member(e ast.Expr, s ast.SelectExpr, in *locals) bool {
 // key is a table indexed by a constant.
 func (c *checker) key(id int64, f *fact, key string) {
 	c.use(f)
+	if f.name == "path" && c.env.params != nil && !slices.Contains(c.env.params, key) {
+		hint := suggest(key, slices.Clone(c.env.params))
+		if hint == "" && len(c.env.params) > 0 {
+			hint = "path has " + strings.Join(c.env.params, ", ")
+		}
+		c.fail(id, hint, "the path of the route has no parameter %s", key)
+	}
 	if f.name != "header" {
 		return
 	}

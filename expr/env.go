@@ -32,7 +32,16 @@ type Env struct {
 	functions map[string]bool // names that may be called
 	costLimit uint64
 	inputs    sizes
-	pool      sync.Pool // of *activation
+	pool      *sync.Pool // of *activation
+	params    []string   // path parameters of the route, nil: not known
+}
+
+// ForRoute returns an environment that knows the path parameters of a route:
+// another one is an unknown fact.
+func (e *Env) ForRoute(params []string) *Env {
+	r := *e
+	r.params = append([]string{}, params...)
+	return &r
 }
 
 // New makes an environment.
@@ -67,7 +76,7 @@ func New(o Options) (*Env, error) {
 	for _, m := range c.Macros() {
 		e.functions[m.Function()] = true
 	}
-	e.pool.New = func() any { return newActivation() }
+	e.pool = &sync.Pool{New: func() any { return newActivation() }}
 	return e, nil
 }
 

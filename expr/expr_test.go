@@ -319,3 +319,24 @@ func FuzzCompile(f *testing.F) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// A route knows its path parameters, so a name that is none of them is found
+// when the configuration is read, not as an empty text in production.
+func TestForRouteKnowsThePathParameters(t *testing.T) {
+	e, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := e.ForRoute([]string{"id", "order"})
+	if _, err := r.Compile(`path.id + path["order"]`, String); err != nil {
+		t.Error(err)
+	}
+	_, err = r.TemplateFor("/v2/{path.ordr}", Path)
+	var fault *Error
+	if !errors.As(err, &fault) || fault.Hint != "order" || fault.Offset != 5 {
+		t.Errorf("%+v", err)
+	}
+	if _, err := e.Compile("path.anything", String); err != nil {
+		t.Error("without a route any name may be there:", err)
+	}
+}

@@ -109,6 +109,20 @@ func (p *pattern) checkNames() error {
 	return nil
 }
 
+// Params returns the names of the path parameters of a pattern; a tail is "*"
+// unless it has a name.
+func Params(path string) []string {
+	p, err := parsePattern(path)
+	if err != nil {
+		return nil
+	}
+	names := p.paramNames()
+	if p.tail != "" {
+		names = append(names, p.tail)
+	}
+	return names
+}
+
 func (p *pattern) paramNames() (names []string) {
 	for _, s := range p.segments {
 		if s.param != "" {
