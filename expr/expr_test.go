@@ -333,7 +333,7 @@ func TestForRouteKnowsThePathParameters(t *testing.T) {
 	}
 	_, err = r.TemplateFor("/v2/{path.ordr}", Path)
 	var fault *Error
-	if !errors.As(err, &fault) || fault.Hint != "order" || fault.Offset != 5 {
+	if !errors.As(err, &fault) || fault.Hint != "did you mean order?" || fault.Offset != 5 {
 		t.Errorf("%+v", err)
 	}
 	if _, err := e.Compile("path.anything", String); err != nil {
