@@ -65,6 +65,7 @@ const (
 	byLength bodyMode = iota
 	byChunks
 	byClose // until the connection ends: responses only
+	absent  // announced with a length, but not sent: answers to HEAD, and 304
 )
 
 // body is a message body being read off a connection. It implements
@@ -111,6 +112,15 @@ func (b *body) start(in *inbox, m *framing, lim *Limits) {
 	}
 }
 
+// startAbsent makes b a body of n bytes (-1: unknown) that never travels.
+func (b *body) startAbsent(n int64) {
+	b.mode, b.left, b.err = absent, n, nil
+	b.closing.Store(false)
+	b.broken.Store(false)
+	b.atEnd.Store(true)
+	b.trailer.Truncate()
+}
+
 // Next implements exchange.Body.
 func (b *body) Next() ([]byte, error) {
 	if b.err != nil {
@@ -153,6 +163,8 @@ func (b *body) next() ([]byte, error) {
 		return p, nil
 	case byChunks:
 		return b.nextChunked()
+	case absent:
+		return nil, io.EOF
 	}
 	if b.in.r == b.in.w {
 		if err := b.fill(); err != nil {
@@ -208,7 +220,7 @@ func midway(err error) error {
 
 // Len implements exchange.Body.
 func (b *body) Len() int64 {
-	if b.mode == byLength {
+	if b.mode == byLength || b.mode == absent {
 		return b.left
 	}
 	return -1
@@ -217,7 +229,7 @@ func (b *body) Len() int64 {
 // Ready implements exchange.Ready.
 func (b *body) Ready() bool {
 	switch {
-	case b.err != nil || b.mode == byLength && b.left == 0:
+	case b.err != nil || b.mode == absent || b.mode == byLength && b.left == 0:
 		return true
 	case b.in.r == b.in.w:
 		return false

@@ -120,8 +120,9 @@ func (c *conn) free(ws *workspace) {
 // await waits for the first bytes of a request. While it waits, a plain TCP
 // connection holds no buffer. It returns nil when the connection is over.
 func (c *conn) await() *workspace {
+	c.rest(time.Now())
 	for {
-		c.rest(time.Now())
+		c.idle.Store(true)
 		if c.s.draining.Load() {
 			c.link.nc.SetReadDeadline(time.Now().Add(idleGrace))
 		}
@@ -340,7 +341,9 @@ func (c *conn) left() {
 	case c.active != nil && !c.tunnel:
 		c.active.Cancel(errGone) // under the lock: end waits until it has returned
 	case c.idle.Load():
-		c.link.Interrupt()
+		// It may wait for an edge that has passed. Woken up, it reads what there
+		// is: a last request, or the end.
+		c.link.nc.SetReadDeadline(past)
 	}
 	c.mu.Unlock()
 }

@@ -26,6 +26,9 @@ type link struct {
 	armedRead  time.Time // what nc has been told
 	armedWrite time.Time
 
+	pair [2][]byte   // what writev writes
+	vec  net.Buffers // what is left of it
+
 	exact   bool     // never leave an armed write deadline in place that is too early
 	records *records // below an upstream's TLS, else nil
 
@@ -197,10 +200,11 @@ func (l *link) writev(a, b []byte) (int, error) {
 		m, err := l.Write(b)
 		return n + m, err
 	}
-	vec := net.Buffers{a, b}
+	l.pair = [2][]byte{a, b}
+	l.vec = l.pair[:]
 	done := 0
 	for {
-		n, err := vec.WriteTo(l.nc)
+		n, err := l.vec.WriteTo(l.nc)
 		done += int(n)
 		if err == nil {
 			return done, nil

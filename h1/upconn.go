@@ -47,6 +47,7 @@ type upConn struct {
 	pump  chan error   // result of the goroutine that sends the request body; nil: none
 	start time.Time    // of the round trip
 	sent  atomic.Int64 // nanoseconds from start until the pump ended, 0 before
+	moved atomic.Int64 // pieces that the pump has sent
 }
 
 func newUpConn(t *Transport, nc net.Conn) *upConn {
@@ -285,6 +286,7 @@ func (c *upConn) pumpBody(body exchange.Body, chunked bool) (last time.Time, err
 		if _, err = c.link.Write(p); err != nil {
 			return last, err
 		}
+		c.moved.Add(1)
 	}
 	if !chunked {
 		return last, nil
@@ -298,26 +300,34 @@ func (c *upConn) pumpBody(body exchange.Body, chunked bool) (last time.Time, err
 	return last, err
 }
 
-// pumpGrace is how long a request body may go on after the response has ended.
+// pumpGrace is how long a request body may stand still after the response has
+// ended.
 const pumpGrace = time.Second
 
-// stopPump waits for the pump, and gives up after a moment what it has not sent.
+// stopPump waits for the pump while it makes progress: a response may end
+// before its request. It gives up what is not sent when there is none.
 func (c *upConn) stopPump(x *exchange.Exchange) {
 	if c.pump == nil {
 		return
 	}
-	var err error
 	timer := time.NewTimer(pumpGrace)
-	select {
-	case err = <-c.pump:
-		c.whole = err == nil
-	case <-timer.C:
-		c.link.Interrupt()
-		x.Request.Body.Close()
-		<-c.pump
+	defer timer.Stop()
+	for moved := c.moved.Load(); c.pump != nil; moved = c.moved.Load() {
+		select {
+		case err := <-c.pump:
+			c.whole = err == nil
+			c.pump = nil
+		case now := <-timer.C:
+			if moved != c.moved.Load() && (x.Deadline.IsZero() || now.Before(x.Deadline)) {
+				timer.Reset(pumpGrace)
+				continue
+			}
+			c.link.Interrupt()
+			x.Request.Body.Close()
+			<-c.pump
+			c.pump = nil
+		}
 	}
-	timer.Stop()
-	c.pump = nil
 }
 
 // maxInterim bounds the 1xx answers to one request.
@@ -400,8 +410,8 @@ func (c *upConn) accept(x *exchange.Exchange) error {
 			c.clean = c.clean && n <= 0 && !m.chunked
 			n = 0
 		}
-		r.Body = exchange.Unread(n)
-		c.body.atEnd.Store(true)
+		c.body.startAbsent(n)
+		r.Body = &c.body
 	default:
 		c.body.start(&c.in, m, &c.t.c.Limits)
 		c.body.timeout, c.body.by, c.body.fail = c.t.c.ResponseTimeout, x.Deadline, c.fail
