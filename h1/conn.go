@@ -37,8 +37,12 @@ type workspace struct {
 	waiting bool       // the client waits for 100 before it sends its body
 }
 
+// headRoom is how much a head takes in front of a piece that fills a buffer, for
+// both to go out in one write.
+const headRoom = 4 << 10
+
 func newWorkspace() *workspace {
-	ws := &workspace{buf: exchange.NewBuffer(), out: make([]byte, 0, exchange.BufferSize)}
+	ws := &workspace{buf: exchange.NewBuffer(), out: make([]byte, 0, exchange.BufferSize+headRoom)}
 	ws.inform, ws.expect, ws.fail = ws.sendInform, ws.sendContinue, ws.bodyError
 	return ws
 }

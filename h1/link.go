@@ -26,9 +26,6 @@ type link struct {
 	armedRead  time.Time // what nc has been told
 	armedWrite time.Time
 
-	pair [2][]byte   // what writev writes
-	vec  net.Buffers // what is left of it
-
 	exact   bool     // never leave an armed write deadline in place that is too early
 	records *records // below an upstream's TLS, else nil
 
@@ -181,31 +178,6 @@ func (l *link) Write(p []byte) (int, error) {
 	for {
 		n, err := l.nc.Write(p[done:])
 		done += n
-		if err == nil {
-			return done, nil
-		}
-		if !l.early(err, l.writeBy, l.armWrite) {
-			return done, err
-		}
-	}
-}
-
-// writev writes a, then b, in one system call where the connection has one.
-func (l *link) writev(a, b []byte) (int, error) {
-	if _, tcp := l.nc.(*net.TCPConn); !tcp {
-		n, err := l.Write(a)
-		if err != nil {
-			return n, err
-		}
-		m, err := l.Write(b)
-		return n + m, err
-	}
-	l.pair = [2][]byte{a, b}
-	l.vec = l.pair[:]
-	done := 0
-	for {
-		n, err := l.vec.WriteTo(l.nc)
-		done += int(n)
 		if err == nil {
 			return done, nil
 		}

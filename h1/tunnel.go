@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"io"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ func (c *conn) relay(ws *workspace) bool {
 	defer x.Release()
 
 	var both sync.WaitGroup
+	var late *time.Timer
 	both.Go(func() { // client to upstream
 		if rest := ws.in.unread(); len(rest) > 0 {
 			if _, err := up.Write(rest); err != nil {
@@ -38,12 +40,20 @@ func (c *conn) relay(ws *workspace) bool {
 			}
 			x.Received += int64(len(rest))
 		}
-		x.Received += pipe(up, &c.link, func() { up.Close() })
+		n, err := pipe(up, &c.link, func() { up.Close() })
+		x.Received += n
+		if err != nil {
+			up.Close() // an end that was none must not look like one
+			return
+		}
 		up.CloseWrite()
-		time.AfterFunc(halfOpen, func() { up.Close() })
+		late = time.AfterFunc(halfOpen, func() { up.Close() })
 	})
-	x.Sent += pipe(&c.link, up, c.link.Interrupt)
-	if cw, ok := c.link.nc.(interface{ CloseWrite() error }); ok {
+	n, err := pipe(&c.link, up, c.link.Interrupt)
+	x.Sent += n
+	if err != nil {
+		c.abort()
+	} else if cw, ok := c.link.nc.(interface{ CloseWrite() error }); ok {
 		cw.CloseWrite()
 	} else {
 		c.link.Interrupt()
@@ -51,6 +61,9 @@ func (c *conn) relay(ws *workspace) bool {
 	stop := time.AfterFunc(halfOpen, c.link.Interrupt)
 	both.Wait()
 	stop.Stop()
+	if late != nil {
+		late.Stop()
+	}
 	up.Close()
 	return false
 }
@@ -71,9 +84,10 @@ func (t tunnelCut) Interrupt() {
 type reader interface{ Read([]byte) (int, error) }
 type writer interface{ Write([]byte) (int, error) }
 
-// pipe copies from src to dst until src ends. When dst fails, broken is called
-// so that the other direction ends too.
-func pipe(dst writer, src reader, broken func()) (n int64) {
+// pipe copies from src to dst until src ends, and returns the error of a src
+// that did not end but break. When dst fails, broken is called so that the
+// other direction ends too.
+func pipe(dst writer, src reader, broken func()) (n int64, err error) {
 	b := exchange.NewBuffer()
 	defer b.Release()
 	for {
@@ -81,12 +95,15 @@ func pipe(dst writer, src reader, broken func()) (n int64) {
 		if m > 0 {
 			if _, werr := dst.Write(b.B[:m]); werr != nil {
 				broken()
-				return n
+				return n, nil
 			}
 			n += int64(m)
 		}
+		if err == io.EOF {
+			return n, nil
+		}
 		if err != nil {
-			return n
+			return n, err
 		}
 	}
 }

@@ -175,34 +175,37 @@ func (a *answer) write(p []byte) error {
 		a.out = strconv.AppendInt(a.out, int64(len(p)), 16)
 		a.out = append(a.out, "\r\n"...)
 	}
-	if len(p) < smallPiece && len(a.out)+len(p)+2 <= cap(a.out) {
+	if len(a.out)+len(p)+2 <= cap(a.out) && (len(a.out) > 0 || len(p) < smallPiece) {
 		a.out = append(a.out, p...)
 		if a.chunked {
 			a.out = append(a.out, "\r\n"...)
 		}
 		return nil
 	}
-	a.limit()
-	var err error
-	if len(a.out) > 0 {
-		_, err = a.c.link.writev(a.out, p)
-	} else {
-		_, err = a.c.link.Write(p)
+	if err := a.flush(); err != nil {
+		return err
 	}
-	a.out = a.ws.out[:0]
+	if err := a.send(p); err != nil {
+		return err
+	}
 	if a.chunked {
 		a.out = append(a.out, "\r\n"...)
 	}
-	return a.clientError(err)
+	return nil
 }
 
+// flush writes what waits.
 func (a *answer) flush() error {
-	if len(a.out) == 0 {
-		return nil
-	}
-	rest := a.out[a.c.link.direct(a.out):]
+	out := a.out
 	a.out = a.ws.out[:0]
+	return a.send(out)
+}
+
+// send writes p, at once where the socket takes it.
+func (a *answer) send(p []byte) error {
+	rest := p[a.c.link.direct(p):]
 	if len(rest) == 0 {
+		a.now = time.Time{}
 		return nil
 	}
 	a.limit()

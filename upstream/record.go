@@ -232,15 +232,17 @@ func (v *view) Len() int64 {
 
 func (v *view) Trailer() *exchange.Header { return v.r.inner.Trailer() }
 
-// Close while a retry is possible is only the end of this attempt.
+// Close while a retry is possible is only the end of this attempt. It no longer
+// is when a piece is being waited for: that wait must end.
 func (v *view) Close() error {
 	r := v.r
 	r.mu.Lock()
-	if v.attempt != r.attempt || r.keep {
+	if v.attempt != r.attempt || r.keep && !r.reading {
 		r.closed = r.closed || v.attempt == r.attempt
 		r.mu.Unlock()
 		return nil
 	}
+	r.keep = false
 	inner := r.inner
 	r.mu.Unlock()
 	return inner.Close()
