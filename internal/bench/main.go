@@ -133,7 +133,8 @@ func prepare(ctx context.Context, ks []Kind, progress io.Writer) ([]Kind, error)
 	return ks, nil
 }
 
-// faults is an error when a figure is worth nothing: failed requests, or an access log with holes.
+// faults is an error when a figure is worth nothing: failed requests, or holes in our own access log. (HAProxy's
+// records travel as datagrams, of which a busy machine may lose some; the table says how many.)
 func faults(outcomes []Outcome) error {
 	var list []error
 	for _, o := range outcomes {
@@ -141,7 +142,7 @@ func faults(outcomes []Outcome) error {
 			if n := r.Sum(failures); n > 0 {
 				list = append(list, fmt.Errorf("job %s: %s: %.0f errors", o.Job.Name, r.Kind.Name, n))
 			}
-			if n := r.Sum(lost); n > 0 {
+			if n := r.Sum(lost); n > 0 && r.Kind.Name == "gopura" {
 				list = append(list, fmt.Errorf("job %s: %s: %.0f requests aren't in its access log", o.Job.Name, r.Kind.Name, n))
 			}
 		}
