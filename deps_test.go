@@ -22,26 +22,35 @@ var law = map[string]string{
 	"h1":         "exchange",
 	"h2":         "exchange h1",
 	"telemetry":  "exchange lifetime",
+	"store":      "exchange lifetime",
 	"upstream":   "exchange lifetime h1 h2",
-	"policy":     "exchange lifetime config expr",
-	"gateway":    "exchange lifetime config route expr h1 h2 telemetry upstream policy",
-	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream policy gateway",
+	"identity":   "exchange lifetime config expr",
+	"certs":      "lifetime config",
+	"policy":     "exchange lifetime config expr identity store",
+	"gateway":    "exchange lifetime config route expr h1 h2 telemetry upstream identity policy certs store",
+	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store",
 	"demo":       "exchange lifetime config gateway admin telemetry",
-	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream policy gateway admin demo",
+	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway admin demo store",
 }
 
 // homes says which one package may import a heavy dependency, so that it can
 // be replaced, or left out, in one place.
 var homes = map[string]string{
-	"cel.dev/cel-go":                      "expr",
-	"go.yaml.in/yaml/v4":                  "config",
-	"github.com/prometheus/client_golang": "telemetry",
-	"github.com/prometheus/common":        "telemetry",
-	"github.com/fsnotify/fsnotify":        "gateway",
-	"github.com/spf13/cobra":              "cmd/gopura",
-	"golang.org/x/net/http2":              "",
-	"text/template":                       "", // makes the linker keep every method: 15 MB
-	"html/template":                       "",
+	"cel.dev/cel-go":                        "expr",
+	"go.yaml.in/yaml/v4":                    "config",
+	"github.com/prometheus/client_golang":   "telemetry",
+	"github.com/prometheus/common":          "telemetry",
+	"github.com/fsnotify/fsnotify":          "gateway",
+	"github.com/spf13/cobra":                "cmd/gopura",
+	"github.com/caddyserver/certmagic":      "certs",
+	"go.uber.org/zap":                       "certs",
+	"github.com/golang-jwt/jwt":             "identity",
+	"github.com/go-jose/go-jose":            "identity",
+	"github.com/santhosh-tekuri/jsonschema": "policy",
+	"github.com/redis/rueidis":              "store",
+	"golang.org/x/net/http2":                "",
+	"text/template":                         "", // makes the linker keep every method: 15 MB
+	"html/template":                         "",
 }
 
 type goPackage struct {

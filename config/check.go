@@ -20,6 +20,10 @@ func (d *Document) check() {
 			d.Warn(s.Pos, join("services", s.Name), "no route sends to this service")
 		}
 	}
+	for i := range d.Identities {
+		b := &d.Identities[i]
+		d.checkName(b.Pos, join("identity", b.Name), "source of identity", b.Name)
+	}
 	d.checkUses(sure)
 }
 

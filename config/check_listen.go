@@ -20,18 +20,11 @@ func (l *Listener) Check(at *At) {
 	if len(l.HTTP) == 0 {
 		at.Problem("http", "name at least one version")
 	}
+	if l.Redirect != nil && l.TLS != nil {
+		at.Problem("redirect", "a listener that speaks TLS has nothing to redirect to https")
+	}
 	for i := range repeated(l.HTTP, itself) {
 		at.Problem("http["+strconv.Itoa(i)+"]", "the version %s is named twice", l.HTTP[i])
-	}
-}
-
-// Check is the rule of a listener's TLS.
-func (t *TLS) Check(at *At) {
-	switch {
-	case t.SelfSigned && len(t.Certificates) > 0:
-		at.Problem("self_signed", "either self_signed or certificates, not both")
-	case !t.SelfSigned && len(t.Certificates) == 0:
-		at.Hint("self_signed makes one for development", "", "needs certificates")
 	}
 }
 

@@ -22,9 +22,10 @@ type PolicyKind struct {
 
 // Options are what a configuration is read with.
 type Options struct {
-	Policies []PolicyKind
-	Env      func(string) (string, bool)  // resolves ${env:NAME}; default os.LookupEnv
-	ReadFile func(string) ([]byte, error) // resolves ${file:path}; default os.ReadFile, with a limit
+	Policies   []PolicyKind
+	Identities []PolicyKind                 // kinds of sources of identity
+	Env        func(string) (string, bool)  // resolves ${env:NAME}; default os.LookupEnv
+	ReadFile   func(string) ([]byte, error) // resolves ${file:path}; default os.ReadFile, with a limit
 }
 
 // Parse reads one or more texts as one configuration. The error is a *Problems
@@ -69,7 +70,7 @@ func Decode(src Source, into any, opts Options) error {
 }
 
 func newDecoder(opts Options, problems *Problems, places map[string]Pos) *decoder {
-	return &decoder{catalog: newCatalog(opts.Policies), problems: problems, places: places, refs: newReferences(opts)}
+	return &decoder{catalog: newCatalog(opts), problems: problems, places: places, refs: newReferences(opts)}
 }
 
 // Checker is implemented (by pointer) by settings that know rules of their own.

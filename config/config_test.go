@@ -18,7 +18,7 @@ import (
 )
 
 func testOptions(env map[string]string) Options {
-	return Options{Policies: testPolicies, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+	return Options{Policies: testPolicies, Identities: testIdentities, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
 }
 
 var productionEnv = map[string]string{"GOPURA_TOKEN": "the-admin-token", "PARTNER_TOKEN": "the-partner-token"}
@@ -53,7 +53,7 @@ func TestProductionUsesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCatalog(testPolicies)
+	c := newCatalog(Options{Policies: testPolicies, Identities: testIdentities})
 	seen := make(map[reflect.Type]bool)
 	var walk func(reflect.Type)
 	walk = func(typ reflect.Type) {
@@ -78,7 +78,7 @@ func TestProductionUsesEverything(t *testing.T) {
 // The tags are complete: each key has a sentence, and each default, limit and
 // word can be read by the decoder.
 func TestDescriptor(t *testing.T) {
-	c := newCatalog(testPolicies)
+	c := newCatalog(Options{Policies: testPolicies, Identities: testIdentities})
 	seen := make(map[reflect.Type]bool)
 	var walk func(reflect.Type)
 	walk = func(typ reflect.Type) {
@@ -441,7 +441,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	const secret = "Zq9-secret"
-	opts := Options{Policies: testPolicies, Env: func(string) (string, bool) { return secret, true },
+	opts := Options{Policies: testPolicies, Identities: testIdentities, Env: func(string) (string, bool) { return secret, true },
 		ReadFile: func(string) ([]byte, error) { return []byte(secret), nil }}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		doc, err := Parse([]Source{{"g.yaml", text}}, opts)
@@ -529,7 +529,7 @@ func TestHostileTexts(t *testing.T) {
 	} {
 		n := 0
 
-		opts := Options{Policies: testPolicies, Env: func(name string) (string, bool) { n++; return fmt.Sprintf("value-%s-%d", name, n), true }}
+		opts := Options{Policies: testPolicies, Identities: testIdentities, Env: func(name string) (string, bool) { n++; return fmt.Sprintf("value-%s-%d", name, n), true }}
 		_, err := Parse([]Source{{"g.yaml", []byte(text)}}, opts)
 		var list *Problems
 		if err != nil && !errors.As(err, &list) {

@@ -35,6 +35,8 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path string) {
 		d.scalar(n, v, f, path)
 	case t == typePolicies:
 		d.policies(n, v, path)
+	case t == typeIdentities:
+		d.identities(n, v, path)
 	case t.Kind() == reflect.Struct:
 		d.structure(n, v, f, path)
 	case t.Kind() == reflect.Slice:

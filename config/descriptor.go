@@ -46,38 +46,45 @@ type wordInfo struct {
 }
 
 var (
-	typePos      = reflect.TypeFor[Pos]()
-	typeDuration = reflect.TypeFor[time.Duration]()
-	typeSize     = reflect.TypeFor[Size]()
-	typePercent  = reflect.TypeFor[Percent]()
-	typeRate     = reflect.TypeFor[Rate]()
-	typeSecret   = reflect.TypeFor[Secret]()
-	typePrefix   = reflect.TypeFor[netip.Prefix]()
-	typeAddr     = reflect.TypeFor[netip.Addr]()
-	typePolicies = reflect.TypeFor[[]Policy]()
-	typeText     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	typePos        = reflect.TypeFor[Pos]()
+	typeDuration   = reflect.TypeFor[time.Duration]()
+	typeSize       = reflect.TypeFor[Size]()
+	typePercent    = reflect.TypeFor[Percent]()
+	typeRate       = reflect.TypeFor[Rate]()
+	typeSecret     = reflect.TypeFor[Secret]()
+	typePrefix     = reflect.TypeFor[netip.Prefix]()
+	typeAddr       = reflect.TypeFor[netip.Addr]()
+	typePolicies   = reflect.TypeFor[[]Policy]()
+	typeIdentities = reflect.TypeFor[[]IdentityBlock]()
+	typeText       = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
 // catalog knows the structs and policies that a configuration is made of.
 type catalog struct {
-	infos map[reflect.Type]*structInfo
-	kinds []PolicyKind
-	names []string // of kinds
+	infos   map[reflect.Type]*structInfo
+	kinds   []PolicyKind
+	names   []string // of kinds
+	sources []PolicyKind
 }
 
-func newCatalog(kinds []PolicyKind) *catalog {
-	c := &catalog{infos: make(map[reflect.Type]*structInfo), kinds: kinds}
+func newCatalog(o Options) *catalog {
+	return &catalog{infos: make(map[reflect.Type]*structInfo), kinds: o.Policies, names: kindNames(o.Policies), sources: o.Identities}
+}
+
+func kindNames(kinds []PolicyKind) (names []string) {
 	for _, k := range kinds {
-		c.names = append(c.names, k.Name)
+		names = append(names, k.Name)
 	}
-	return c
+	return names
 }
 
 // kind returns the policy of this name.
-func (c *catalog) kind(name string) *PolicyKind {
-	for i := range c.kinds {
-		if c.kinds[i].Name == name {
-			return &c.kinds[i]
+func (c *catalog) kind(name string) *PolicyKind { return kindNamed(c.kinds, name) }
+
+func kindNamed(kinds []PolicyKind, name string) *PolicyKind {
+	for i := range kinds {
+		if kinds[i].Name == name {
+			return &kinds[i]
 		}
 	}
 	return nil
@@ -206,6 +213,8 @@ func (c *catalog) what(t reflect.Type) string {
 		return "an IP address"
 	case typePolicies:
 		return "a map of policies"
+	case typeIdentities:
+		return "a map of sources of identity"
 	}
 	if isScalar(t) {
 		switch t.Kind() {

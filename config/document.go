@@ -21,19 +21,20 @@ import "net/netip"
 
 // Document is a whole configuration, as written, with defaults filled in.
 type Document struct {
-	Listeners      []Listener     `yaml:"listen" one:"default" required:"true" doc:"Where clients are accepted: an address, or a map of named listeners."`
-	Admin          *Admin         `yaml:"admin" words:"off" doc:"The administrative listener: metrics, health, admin API. Left out: none."`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" one:"true" doc:"Networks whose forwarded headers (X-Forwarded-For, Forwarded) are believed; those of anybody else are replaced."`
-	Client         ClientTimeouts `yaml:"timeouts" doc:"How long a client may take."`
-	Limits         Limits         `yaml:"limits" doc:"How much a client may send."`
-	Paths          Paths          `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
-	AccessLog      *AccessLog     `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
-	Log            Log            `yaml:"log" doc:"The gateway's own log, on stderr."`
-	Shutdown       Shutdown       `yaml:"shutdown" doc:"How the gateway stops."`
-	Services       []Service      `yaml:"services" doc:"What stands behind the gateway, by name."`
-	Routes         []Route        `yaml:"routes" doc:"Which requests go where. The order has no meaning: the most specific route wins."`
-	Policies       []PolicyBlock  `yaml:"policies" doc:"Named blocks of policies that routes share with use."`
-	Defaults       []Policy       `yaml:"defaults" doc:"Policies of every route; a route's own policy of the same name takes its place."`
+	Listeners      []Listener      `yaml:"listen" one:"default" required:"true" doc:"Where clients are accepted: an address, or a map of named listeners."`
+	Admin          *Admin          `yaml:"admin" words:"off" doc:"The administrative listener: metrics, health, admin API. Left out: none."`
+	TrustedProxies []netip.Prefix  `yaml:"trusted_proxies" one:"true" doc:"Networks whose forwarded headers (X-Forwarded-For, Forwarded) are believed; those of anybody else are replaced."`
+	Client         ClientTimeouts  `yaml:"timeouts" doc:"How long a client may take."`
+	Limits         Limits          `yaml:"limits" doc:"How much a client may send."`
+	Paths          Paths           `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
+	AccessLog      *AccessLog      `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
+	Log            Log             `yaml:"log" doc:"The gateway's own log, on stderr."`
+	Shutdown       Shutdown        `yaml:"shutdown" doc:"How the gateway stops."`
+	Identities     []IdentityBlock `yaml:"identity" doc:"Who may be calling: sources of identity by name, each with one key, its kind. A route names those that it accepts."`
+	Services       []Service       `yaml:"services" doc:"What stands behind the gateway, by name."`
+	Routes         []Route         `yaml:"routes" doc:"Which requests go where. The order has no meaning: the most specific route wins."`
+	Policies       []PolicyBlock   `yaml:"policies" doc:"Named blocks of policies that routes share with use."`
+	Defaults       []Policy        `yaml:"defaults" doc:"Policies of every route; a route's own policy of the same name takes its place."`
 
 	Pos      map[string]Pos `yaml:"-"` // places of the top-level keys
 	Referred []string       `yaml:"-"` // paths of the files that ${file:…} named
@@ -45,26 +46,12 @@ type Document struct {
 
 // Listener is an address where clients are accepted.
 type Listener struct {
-	Pos     Pos      `yaml:"-"`
-	Name    string   `yaml:"-" key:"listener"`
-	Address string   `yaml:"address" short:"true" required:"true" doc:"host:port or :port."`
-	TLS     *TLS     `yaml:"tls" words:"off" doc:"Serve TLS; left out: cleartext."`
-	HTTP    []string `yaml:"http" one:"true" enum:"1.1,2" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge."`
-}
-
-// TLS is how a listener proves who it is.
-type TLS struct {
-	Pos          Pos           `yaml:"-"`
-	SelfSigned   bool          `yaml:"self_signed" word:"self_signed" doc:"Make a certificate at start, for development."`
-	Certificates []Certificate `yaml:"certificates" one:"true" doc:"Certificates; the one that fits the asked server name is presented, else the first."`
-	MinVersion   string        `yaml:"min_version" enum:"1.2,1.3" default:"1.2" doc:"The oldest version of TLS that is accepted."`
-}
-
-// Certificate names the PEM files of a certificate chain and its key.
-type Certificate struct {
-	Pos  Pos    `yaml:"-"`
-	Cert string `yaml:"cert" required:"true" doc:"Path of the PEM file with the certificate and its chain."`
-	Key  string `yaml:"key" required:"true" doc:"Path of the PEM file with the private key."`
+	Pos      Pos      `yaml:"-"`
+	Name     string   `yaml:"-" key:"listener"`
+	Address  string   `yaml:"address" short:"true" required:"true" doc:"host:port or :port."`
+	TLS      *TLS     `yaml:"tls" words:"off" doc:"Serve TLS; left out: cleartext."`
+	Redirect *ToHTTPS `yaml:"redirect" doc:"https: answer every request with a redirect to the same address over https. Only for cleartext."`
+	HTTP     []string `yaml:"http" one:"true" enum:"1.1,2" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge."`
 }
 
 // Admin is the administrative listener.
@@ -119,6 +106,15 @@ type Log struct {
 type Shutdown struct {
 	Pos   Pos      `yaml:"-"`
 	Grace Duration `yaml:"grace" default:"30s" doc:"How long exchanges in flight may take to end."`
+}
+
+// IdentityBlock is a named source of identity. It is written as a map whose one key
+// is the kind, or as the kind alone when that needs no settings.
+type IdentityBlock struct {
+	Pos  Pos
+	Name string
+	Kind string
+	Spec any // what PolicyKind.New returned, filled in
 }
 
 // PolicyBlock is a named set of policies that routes share.

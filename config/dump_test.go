@@ -10,7 +10,7 @@ import (
 // dump writes every setting of a document that is not the default, a line each:
 // the plan.txt of the golden tests.
 func dump(doc *Document, opts Options) string {
-	p := dumper{catalog: newCatalog(opts.Policies)}
+	p := dumper{catalog: newCatalog(opts)}
 	p.structure("", reflect.ValueOf(doc).Elem())
 	return p.String()
 }
@@ -69,6 +69,10 @@ func (p *dumper) value(path string, v reflect.Value) {
 		}
 	case t == typePolicies:
 		p.policies(path, v)
+	case t == typeIdentities:
+		for _, b := range v.Interface().([]IdentityBlock) {
+			p.value(join(path, b.Name)+"."+b.Kind, reflect.ValueOf(b.Spec).Elem())
+		}
 	case isScalar(t):
 		if t.Kind() == reflect.String {
 			p.line(path, fmt.Sprintf("%q", v.String()))

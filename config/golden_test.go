@@ -48,6 +48,22 @@ var testPolicies = []PolicyKind{
 	{Name: "limit", New: func() any { return new(limitSpec) }, Doc: "How often a client may ask."},
 }
 
+type (
+	tokenSpec struct {
+		Pos    Pos    `yaml:"-"`
+		Issuer string `yaml:"issuer" short:"true" required:"true" doc:"Who signs."`
+		Secret Secret `yaml:"secret" doc:"What it signs with."`
+	}
+	nobodySpec struct {
+		Pos Pos `yaml:"-"`
+	}
+)
+
+var testIdentities = []PolicyKind{
+	{Name: "token", New: func() any { return new(tokenSpec) }, Doc: "A signed token."},
+	{Name: "nobody", New: func() any { return new(nobodySpec) }, Doc: "Anybody."},
+}
+
 // archive is a txtar archive: a comment, then files.
 type archive struct {
 	comment string
@@ -107,7 +123,7 @@ func (a *archive) String() string {
 // env, everything else as files for ${file:…}.
 func (a *archive) options() Options {
 	return Options{
-		Policies: testPolicies,
+		Policies: testPolicies, Identities: testIdentities,
 		Env: func(name string) (string, bool) {
 			for line := range strings.Lines(a.file("env")) {
 				if k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "="); k == name {

@@ -145,23 +145,33 @@ func (r references) file(name, dir string) (string, error) {
 	return text, nil
 }
 
-// within returns the place of a part of a scalar: exact when the text stands on
-// its line as it is, else the place of the scalar.
-func (d *decoder) within(n *node, offset int) Pos {
-	line, ok := d.problems.line(n.pos)
+// within returns the place of a part of a scalar.
+func (d *decoder) within(n *node, offset int) Pos { return d.problems.within(n.pos, n.text, offset) }
+
+// Within returns the place of a part of a text that stands at pos: exact when the
+// text stands on its line as it is, else pos.
+func (d *Document) Within(pos Pos, text string, offset int) Pos {
+	if d.problems == nil || offset < 0 || offset > len(text) {
+		return pos
+	}
+	return d.problems.within(pos, text, offset)
+}
+
+func (p *Problems) within(pos Pos, text string, offset int) Pos {
+	line, ok := p.line(pos)
 	if !ok || len(line) > 4096 { // a text may hold very many references
-		return n.pos
+		return pos
 	}
 	runes := []rune(line)
-	from := n.pos.Col - 1
+	from := pos.Col - 1
 	if from < 0 || from > len(runes) {
-		return n.pos
+		return pos
 	}
 	if from < len(runes) && (runes[from] == '"' || runes[from] == '\'') {
 		from++
 	}
-	if strings.HasPrefix(string(runes[from:]), n.text) {
-		return Pos{n.pos.File, n.pos.Line, from + 1 + utf8.RuneCountInString(n.text[:offset])}
+	if text != "" && strings.HasPrefix(string(runes[from:]), text) {
+		return Pos{pos.File, pos.Line, from + 1 + utf8.RuneCountInString(text[:offset])}
 	}
-	return n.pos
+	return pos
 }

@@ -11,7 +11,7 @@ import (
 // key with its value, default and sentence, from the same tags that the decoder
 // reads.
 func Reference(opts Options) []byte {
-	r := &page{catalog: newCatalog(opts.Policies), titles: make(map[reflect.Type]string), anchors: make(map[string]bool)}
+	r := &page{catalog: newCatalog(opts), titles: make(map[reflect.Type]string), anchors: make(map[string]bool)}
 	r.WriteString(referenceHead)
 	r.queue(reflect.TypeFor[Document](), "Top level", "")
 	r.write()
@@ -20,6 +20,13 @@ func Reference(opts Options) []byte {
 		for i := range r.kinds {
 			k := &r.kinds[i]
 			r.policy(k)
+		}
+		r.write()
+	}
+	if len(r.sources) > 0 {
+		r.WriteString("## Sources of identity\n\nA source is a name under `identity` with one of these keys, or with the key's name alone.\n\n")
+		for i := range r.sources {
+			r.policy(&r.sources[i])
 		}
 		r.write()
 	}
@@ -36,7 +43,7 @@ of the wrong kind or a dangling name is an error as well; nothing is ignored.
 
 | value | written |
 |---|---|
-| duration | ` + "`300ms`, `5s`, `1h30m`, `2d`; `0` and `off` are none" + ` |
+| duration | ` + "`300ms`, `5s`, `1h30m`, `2d`, `1y`; `0` and `off` are none" + ` |
 | size | ` + "`512`, `64KiB`, `8MiB`; `k`, `m`, `g` are short for KiB, MiB, GiB; `kB`, `MB`, `GB` count in thousands" + ` |
 | percentage | ` + "`50%`" + ` |
 | rate | ` + "`10/s`, `1000/day`, `5/10s`" + ` |
@@ -164,6 +171,8 @@ func (r *page) kindOf(t reflect.Type, f *field, title string) string {
 		return strings.TrimPrefix(strings.TrimPrefix(what, "a "), "an ")
 	case t == typePolicies:
 		return "map of [policies](#policies)"
+	case t == typeIdentities:
+		return "map by name of [sources of identity](#sources-of-identity)"
 	case t.Kind() == reflect.Slice:
 		item := r.kindOf(t.Elem(), new(field), title)
 		switch {

@@ -71,7 +71,7 @@ func scalarHint(t reflect.Type, text string, secret bool, err error) string {
 	case t == typePercent && err == errUnit && isDigits(text):
 		return "did you mean " + quote(text+"%") + "?"
 	case t == typeDuration && err == errUnit:
-		return "units: ns, us, ms, s, m, h, d"
+		return "units: ns, us, ms, s, m, h, d, y"
 	case t == typeSize && err == errUnit:
 		return "units: KiB, MiB, GiB; kB, MB, GB; k, m, g for the first three"
 	}

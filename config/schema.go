@@ -13,7 +13,7 @@ import (
 // document it can't say. No top-level key is required, since a file may be one
 // of a folder.
 func Schema(opts Options) []byte {
-	s := &schema{catalog: newCatalog(opts.Policies), names: make(map[string]reflect.Type)}
+	s := &schema{catalog: newCatalog(opts), names: make(map[string]reflect.Type)}
 	for _, d := range scalarSchemas {
 		s.defs.set(d.name, d.schema)
 	}
@@ -84,8 +84,8 @@ var scalarSchemas = []struct {
 	{"reference", object{{"type", "string"}, {"pattern", `\$\{(env|file):`}, {"description", "A value from the environment or a file: ${env:NAME}, ${env:NAME:-default}, ${file:path}."}}},
 	{"text", object{{"type", []string{"string", "number", "boolean"}}}},
 	{"boolean", object{{"anyOf", []any{object{{"type", "boolean"}}, object{{"enum", []string{"on", "off", "yes", "no"}}}, ref("reference")}}}},
-	{"duration", object{{"anyOf", []any{object{{"type", "string"}, {"pattern", `^(0|off|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d))*)$`}}, object{{"const", 0}}, ref("reference")}},
-		{"description", "A duration: 300ms, 5s, 1h30m, 2d; 0 and off are none."}}},
+	{"duration", object{{"anyOf", []any{object{{"type", "string"}, {"pattern", `^(0|off|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|y)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|y))*)$`}}, object{{"const", 0}}, ref("reference")}},
+		{"description", "A duration: 300ms, 5s, 1h30m, 2d, 1y; 0 and off are none."}}},
 	{"size", object{{"anyOf", []any{object{{"type", "string"}, {"pattern", `^([0-9]+(\.[0-9]*)?|\.[0-9]+) *([bB]|[kKmMgG]|[kKmMgGtT][bB]|[kKmMgGtT][iI][bB])?$`}}, object{{"type", "integer"}, {"minimum", 0}}, ref("reference")}},
 		{"description", "A number of bytes: 512, 64KiB, 8MiB, 1GB."}}},
 	{"percent", object{{"type", "string"}, {"pattern", `^[0-9.]+%$|\$\{`}, {"description", "A percentage: 50%."}}},
@@ -106,6 +106,8 @@ func (s *schema) value(t reflect.Type, f *field) any {
 		return s.scalar(t, f)
 	case t == typePolicies:
 		return s.policies()
+	case t == typeIdentities:
+		return s.identities()
 	case t.Kind() == reflect.Struct:
 		forms := []any{ref(s.define(t))}
 		if f.on {
@@ -222,7 +224,7 @@ func (s *schema) long(t reflect.Type) object {
 		}
 	}
 	if info.policies >= 0 {
-		properties = append(properties, s.kindsOf()...)
+		properties = append(properties, s.kindsOf(s.kinds)...)
 	}
 	o := object{{"type", "object"}, {"properties", properties}, {"additionalProperties", false}}
 	if len(required) > 0 {
@@ -263,12 +265,18 @@ func defaultValue(f *field) any {
 }
 
 func (s *schema) policies() object {
-	return object{{"type", "object"}, {"properties", s.kindsOf()}, {"additionalProperties", false}}
+	return object{{"type", "object"}, {"properties", s.kindsOf(s.kinds)}, {"additionalProperties", false}}
 }
 
-func (s *schema) kindsOf() (properties object) {
-	for i := range s.kinds {
-		k := &s.kinds[i]
+// identities returns the schema of a map of sources, each with one kind.
+func (s *schema) identities() object {
+	one := object{{"type", "object"}, {"properties", s.kindsOf(s.sources)}, {"additionalProperties", false}, {"minProperties", 1}, {"maxProperties", 1}}
+	return object{{"type", "object"}, {"additionalProperties", anyOf(object{{"enum", kindNames(s.sources)}}, one)}}
+}
+
+func (s *schema) kindsOf(kinds []PolicyKind) (properties object) {
+	for i := range kinds {
+		k := &kinds[i]
 		properties.set(k.Name, s.property(&field{doc: k.Doc, typ: reflect.TypeOf(k.New())}))
 	}
 	return properties

@@ -14,7 +14,7 @@ type Service struct {
 	Timeouts    ServiceTimeouts `yaml:"timeouts" doc:"How long the targets may take."`
 	Connections Connections     `yaml:"connections" doc:"Connections to each target."`
 	Host        string          `yaml:"host" default:"preserve" doc:"The Host that targets see: preserve (the client's), target (the target's own), or a name."`
-	TLS         *UpstreamTLS    `yaml:"tls" doc:"How https targets are verified."`
+	TLS         *UpstreamTLS    `yaml:"tls" doc:"How https targets are verified, and what they are shown."`
 	Resolve     Duration        `yaml:"resolve" default:"30s" doc:"How often the names of targets are resolved again; 0 is once."`
 }
 
@@ -87,12 +87,4 @@ type Connections struct {
 	Pos  Pos `yaml:"-"`
 	Max  int `yaml:"max" default:"0" min:"0" doc:"At most; 0 is no limit."`
 	Idle int `yaml:"idle" default:"128" min:"0" doc:"Unused ones that are kept."`
-}
-
-// UpstreamTLS is how the targets of a service are verified.
-type UpstreamTLS struct {
-	Pos        Pos    `yaml:"-"`
-	CA         string `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
-	ServerName string `yaml:"server_name" doc:"The name to ask for and to verify. Default: the host of the target."`
-	Insecure   bool   `yaml:"insecure" doc:"Verify nothing. For development."`
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Duration is written 300ms, 5s, 1h30m, 2d; 0 and off are none.
+// Duration is written 300ms, 5s, 1h30m, 2d, 1y; 0 and off are none.
 type Duration = time.Duration
 
 // Size is a number of bytes, written 512, 64KiB, 8MiB; k, m and g are short for
@@ -32,7 +32,7 @@ var (
 
 var durationUnits = map[string]time.Duration{
 	"ns": time.Nanosecond, "us": time.Microsecond, "µs": time.Microsecond, "ms": time.Millisecond,
-	"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "y": 365 * 24 * time.Hour,
 }
 
 // ParseDuration reads a Duration.

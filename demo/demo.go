@@ -16,7 +16,8 @@ var Config []byte
 
 // Services are the running sample services.
 type Services struct {
-	env     map[string]string // variable of the configuration → URL
+	env     map[string]string // variable of the configuration → URL, or the issuer's key
+	token   string            // of the issuer
 	servers []*http.Server
 }
 
@@ -26,8 +27,12 @@ func Start() (*Services, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := newIssuer(time.Now())
+	if err != nil {
+		return nil, err
+	}
 	o := newOrders(d.Orders)
-	s := &Services{env: map[string]string{}}
+	s := &Services{env: map[string]string{"ISSUER_KEY": id.key}, token: id.token}
 	for _, one := range []struct {
 		variable, name string
 		handler        http.Handler
@@ -60,7 +65,7 @@ func (s *Services) start(variable, name string, h http.Handler) error {
 	return nil
 }
 
-// Env resolves the variables of the configuration that name services.
+// Env resolves the variables of the configuration that name services and the key.
 func (s *Services) Env(name string) (string, bool) {
 	url, ok := s.env[name]
 	return url, ok

@@ -15,7 +15,8 @@ type Try struct {
 	Contains string // in its head or body
 }
 
-// Tries are the requests that the demo proposes, in an order that tells a story.
+// Tries are the requests that the demo proposes, in an order that tells a story;
+// where it says TOKEN, Services.Tries puts the token of the running demo.
 var Tries = []Try{
 	{Shows: "a user, from one of two targets", Path: "/users/42", Status: 200, Contains: "Asha Raman"},
 	{Shows: "the orders of a user: another path inside", Path: "/users/42/orders", Status: 200, Contains: `"id":"1003"`},
@@ -27,6 +28,9 @@ var Tries = []Try{
 	{Shows: "what a service sees of a request", Path: "/echo?a=1", Header: []string{"X-Forwarded-For: 6.6.6.6"}, Status: 200, Contains: "X-Client"},
 	{Shows: "a condition on a cookie", Path: "/hello", Header: []string{"Cookie: visits=2"}, Status: 200, Contains: "Welcome back"},
 	{Shows: "a redirect", Path: "/members/42", Status: 308, Contains: "Location: /users/42"},
+	{Shows: "who asks without a token is not let in", Path: "/account", Status: 401, Contains: `"code":"identity_required"`},
+	{Shows: "with the token of user 42: the gateway knows whose account it is", Path: "/account", Header: []string{"Authorization: Bearer " + tokenHere},
+		Status: 200, Contains: "Asha Raman"},
 	{Shows: "no such route: an answer with a code", Path: "/nothing/here", Status: 404, Contains: `"code":"no_route"`},
 	{Shows: "the path exists, the method does not", Method: "DELETE", Path: "/users/42", Status: 405, Contains: "Allow: GET, HEAD"},
 	{Shows: "a path that climbs is refused", Path: "/users/..%2fadmin", Status: 400, Contains: `"code":"bad_target"`},

@@ -24,6 +24,22 @@ var (
 	NoRoute          = &Code{"no_route", 404, ByClient, false, "No route matches the request."}
 	MethodNotAllowed = &Code{"method_not_allowed", 405, ByClient, false, "The path exists, but not for this method."}
 
+	// Who is calling.
+	IdentityRequired    = &Code{"identity_required", 401, ByClient, false, "The request needs a credential and carries none."}
+	IdentityInvalid     = &Code{"identity_invalid", 401, ByClient, false, "The credential of the request is not accepted."}
+	IdentityUnavailable = &Code{"identity_unavailable", 503, ByGateway, true, "Who is calling can't be verified at the moment."}
+
+	// What the caller may do.
+	Forbidden            = &Code{"forbidden", 403, ByClient, false, "The request is not allowed."}
+	IPForbidden          = &Code{"ip_forbidden", 403, ByClient, false, "The request is not allowed from this address."}
+	ScopeMissing         = &Code{"scope_missing", 403, ByClient, false, "The credential does not have the scope that the request needs."}
+	RoleMissing          = &Code{"role_missing", 403, ByClient, false, "The caller does not have the role that the request needs."}
+	CORSRefused          = &Code{"cors_refused", 403, ByClient, false, "Pages of this origin may not make the request."}
+	CSRFRefused          = &Code{"csrf_refused", 403, ByClient, false, "The request seems to have been made by a page of another site."}
+	MediaTypeUnsupported = &Code{"media_type_unsupported", 415, ByClient, false, "The request body is of a type or encoding that is not accepted."}
+	RequestInvalid       = &Code{"request_invalid", 400, ByClient, false, "The request does not have the form that is expected; the flaws say where."}
+	DecisionUnavailable  = &Code{"decision_unavailable", 503, ByGateway, true, "Whether the request is allowed can't be decided at the moment."}
+
 	// Upstreams.
 	NoTarget          = &Code{"no_healthy_target", 503, ByUpstream, true, "The service has no healthy target at the moment."}
 	TargetBusy        = &Code{"target_busy", 503, ByUpstream, true, "The service has as many requests in flight as it may have."}
@@ -49,6 +65,8 @@ var Codes = []*Code{
 	BadRequest, BadFraming, BadHeader, BadHost, BadTarget, BadBody, TargetTooLong, HeaderTooLarge, BodyTooLarge,
 	RequestTimeout, VersionUnknown, MethodUnsupported, ExpectUnknown, Misdirected, ClientGone,
 	NoRoute, MethodNotAllowed,
+	IdentityRequired, IdentityInvalid, IdentityUnavailable,
+	Forbidden, IPForbidden, ScopeMissing, RoleMissing, CORSRefused, CSRFRefused, MediaTypeUnsupported, RequestInvalid, DecisionUnavailable,
 	NoTarget, TargetBusy, CircuitOpen, ConnectFailed, ConnectTimeout, UpstreamTLS, UpstreamReset, UpstreamStale,
 	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, RetryBody,
 	Draining, Internal,

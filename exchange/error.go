@@ -27,6 +27,22 @@ type Error struct {
 	Retry  bool   // nothing harmful has happened yet: another target may be tried
 	Detail string // a sentence for the client, without internals; empty: the code's own sentence
 	Err    error  // the cause, for logs; never shown to the client
+
+	Header Header // fields that the answer has beside those of every failure: Allow, WWW-Authenticate, Vary
+	Flaws  []Flaw // what is wrong with the request, place by place; shown to the client
+}
+
+// Flaw is one thing that is wrong with a request. It repeats no value.
+type Flaw struct {
+	Pointer string `json:"pointer"` // where: #/items/0/count, #query/page, #header/x-plan
+	Detail  string `json:"detail"`  // which rule it breaks
+}
+
+// With returns a copy of e, which may be shared, whose header can be added to.
+func (e *Error) With() *Error {
+	c := *e
+	c.Header = Header{fields: append([]Field(nil), e.Header.fields...)}
+	return &c
 }
 
 func (e *Error) Error() string {

@@ -115,6 +115,10 @@ type Client struct {
 	Protocol string         // "HTTP/1.1", "HTTP/2.0", …
 	Listener string         // name of the listener
 	TLS      *tls.ConnectionState
+
+	// Admits says whether a request for host (as Request.Host; empty: whatever
+	// the host) may come over this connection at that time; nil: any may.
+	Admits func(host []byte, now time.Time) bool
 }
 
 // Identity is who the client was proven to be.
@@ -122,6 +126,8 @@ type Identity struct {
 	Name   string         // what proved it: the name of the identity block
 	Sub    string         // the subject
 	Claims map[string]any // what is known of it; read-only
+
+	Anonymous bool // nothing was proven: the route lets such clients in
 }
 
 // OnDone registers f to run once, after the last byte of the response or the

@@ -114,10 +114,10 @@ func (c *checker) ident(e ast.Expr, in *locals) {
 
 // member is a.b; it reports whether that was a fact, known or not.
 func (c *checker) member(e ast.Expr, s ast.SelectExpr, in *locals) bool {
-	if s.Operand().Kind() != ast.IdentKind || in.has(s.Operand().AsIdent()) {
+	root, name := dotted(s.Operand(), in), s.FieldName()
+	if root == "" {
 		return false
 	}
-	root, name := s.Operand().AsIdent(), s.FieldName()
 	if f := factNamed(root); f != nil && f.table {
 		c.key(s.Operand().ID(), f, name)
 		return true
@@ -140,6 +140,22 @@ func (c *checker) member(e ast.Expr, s ast.SelectExpr, in *locals) bool {
 		c.use(f)
 	}
 	return true
+}
+
+// dotted is the text of a name, "tls" or "tls.client"; "" for anything else.
+func dotted(e ast.Expr, in *locals) string {
+	switch e.Kind() {
+	case ast.IdentKind:
+		if name := e.AsIdent(); !in.has(name) {
+			return name
+		}
+	case ast.SelectKind:
+		s := e.AsSelect()
+		if root := dotted(s.Operand(), in); root != "" && !s.IsTestOnly() {
+			return root + "." + s.FieldName()
+		}
+	}
+	return ""
 }
 
 // key is a table indexed by a constant.
@@ -286,7 +302,7 @@ func roots() (names []string) {
 // members are the names below a root: of request, method and so on.
 func members(root string) (names []string) {
 	for _, f := range facts {
-		if r, name, ok := strings.Cut(f.name, "."); ok && r == root {
+		if name, ok := strings.CutPrefix(f.name, root+"."); ok {
 			names = append(names, name)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"cel.dev/cel-go/common/types"
+
 	"gopura/exchange"
 )
 
@@ -279,8 +281,11 @@ func TestFactsOfABareExchange(t *testing.T) {
 	x := &exchange.Exchange{Client: &exchange.Client{}, Request: exchange.Request{Body: exchange.NoBody}}
 	for _, f := range facts {
 		text := f.name
-		if f.table {
+		switch {
+		case f.table:
 			text += ".x"
+		case f.typ != nil && f.typ.Kind() == types.ListKind:
+			text += `.join(",")`
 		}
 		for _, text := range []string{text, `string(dyn(` + text + `) == dyn(""))`} {
 			if _, err := mustCompile(t, env, text, String).String(x); err != nil {

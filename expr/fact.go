@@ -15,7 +15,8 @@ import (
 type fact struct {
 	name  string
 	table bool
-	raw   part // the part of a URL that takes the text as it is; inText: none
+	typ   *cel.Type // nil: text, or a table
+	raw   part      // the part of a URL that takes the text as it is; inText: none
 	doc   string
 
 	append func(dst []byte, x *exchange.Exchange, key string) []byte // its text
@@ -32,7 +33,7 @@ func (f *fact) encoded(dst []byte, x *exchange.Exchange, key string) []byte {
 }
 
 // facts is the whole namespace, in the order of the reference page.
-var facts = []*fact{
+var facts = append([]*fact{
 	{name: "request.method", doc: "The method, GET.", append: func(b []byte, x *exchange.Exchange, _ string) []byte { return append(b, x.Request.Method...) }},
 	{name: "request.scheme", doc: "http or https, as the client sees it.", append: func(b []byte, x *exchange.Exchange, _ string) []byte { return append(b, x.Request.Scheme...) }},
 	{name: "request.host", doc: "The host asked for, lower case, without port.", append: func(b []byte, x *exchange.Exchange, _ string) []byte { return append(b, x.Request.Host...) }},
@@ -93,7 +94,7 @@ var facts = []*fact{
 		}
 		return b
 	}},
-}
+}, clientFacts...)
 
 // Fact describes a fact for the reference page.
 type Fact struct{ Name, Type, Doc string }
@@ -118,6 +119,8 @@ func factNamed(name string) *fact {
 
 func (f *fact) celType() *cel.Type {
 	switch {
+	case f.typ != nil:
+		return f.typ
 	case f.claim != nil:
 		return cel.MapType(cel.StringType, cel.DynType)
 	case f.table:

@@ -37,6 +37,9 @@ func answer(x *exchange.Exchange, err error) {
 	if e.Side == exchange.ByUpstream && e.Status >= 502 {
 		r.Header.Add(upstream.RetryHeader, "no") // we have tried: a gateway in front must not multiply that
 	}
+	for _, f := range e.Header.Fields() {
+		r.Header.AddField(f)
+	}
 	r.Body = exchange.BytesBody(problem(e, x.ID))
 }
 
@@ -53,7 +56,9 @@ func problem(e *exchange.Error, id []byte) []byte {
 		Code      string `json:"code"`
 		Detail    string `json:"detail,omitempty"`
 		RequestID string `json:"request_id,omitempty"`
-	}{"about:blank", title(e.Code), e.Status, e.Code, detail, string(id)})
+
+		Flaws []exchange.Flaw `json:"flaws,omitempty"`
+	}{"about:blank", title(e.Code), e.Status, e.Code, detail, string(id), e.Flaws})
 	return append(body, '\n')
 }
 

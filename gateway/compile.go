@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"gopura/certs"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/expr"
@@ -25,7 +26,9 @@ type compiler struct {
 	s        *snapshot
 	services map[string]*service
 	blocks   map[string][]config.Policy
-	dry      bool // only check: open nothing
+	sources  sources
+	tls      map[string]*certs.Plan // of the listeners that speak TLS
+	dry      bool                   // only check: open nothing
 }
 
 // compile builds a snapshot. On an error its scope has been closed and nothing
@@ -51,7 +54,10 @@ func (c *compiler) all() error {
 	}
 	c.checkListeners()
 	plans := c.planServices()
+	c.compileSources()
 	rules := c.rules()
+	c.reserve()
+	c.warnUnusedSources()
 	if err := c.doc.Err(); err != nil {
 		return err
 	}
@@ -59,12 +65,20 @@ func (c *compiler) all() error {
 	if err := c.openAccessLog(); err != nil {
 		return err
 	}
+	if err := c.openTLS(); err != nil {
+		return err
+	}
 	if err := c.openServices(plans); err != nil {
 		return err
 	}
+	c.prepareSources()
 	for i := range rules {
 		c.finishNode(rules[i].Value)
 		c.s.nodes = append(c.s.nodes, rules[i].Value)
+	}
+	for _, n := range c.s.reserved {
+		c.finishNode(n)
+		c.s.nodes = append(c.s.nodes, n)
 	}
 	c.s.unrouted = &node{snap: c.s}
 	c.finishNode(c.s.unrouted)
@@ -184,7 +198,7 @@ func (c *compiler) when(r *config.Route, rule *route.Rule[*node], path string) b
 	if r.Match.When == "" {
 		return true
 	}
-	p, err := c.env.Compile(r.Match.When, expr.Bool)
+	p, err := c.routeEnv(r).Compile(r.Match.When, expr.Bool)
 	if err != nil {
 		c.exprProblem(r.Match.WhenPos, path+".match.when", r.Match.When, err)
 		return false
@@ -204,11 +218,11 @@ func (c *compiler) exprProblem(pos config.Pos, path, text string, err error) {
 		c.doc.Problem(pos, path, "%v", err)
 		return
 	}
-	near := ""
-	if e.Offset > 0 && e.Offset < len(text) {
+	near, at := "", c.doc.Within(pos, text, e.Offset)
+	if at == pos && e.Offset > 0 && e.Offset < len(text) { // the text stands in another form in the file
 		near = fmt.Sprintf(" (at %q)", clip(text[e.Offset:]))
 	}
-	c.doc.Add(config.Problem{Pos: pos, Path: path, Message: e.Message + near, Hint: e.Hint})
+	c.doc.Add(config.Problem{Pos: at, Path: path, Message: e.Message + near, Hint: e.Hint})
 }
 
 func clip(s string) string {
@@ -221,14 +235,17 @@ func clip(s string) string {
 // node compiles where a route ends, and its policies around it.
 func (c *compiler) node(r *config.Route, path string) (*node, bool) {
 	n := &node{snap: c.s, route: r, name: r.Name, timeout: r.Timeout}
-	end, ok := c.end(r, path)
-	chain, faults := policy.Chain(c.policyEnv(r), c.policies(r))
+	env := c.routeEnv(r)
+	end, ok := c.end(r, env, path)
+	policies := c.policies(r)
+	n.preflights = policy.TakesPreflights(policies)
+	chain, faults := policy.Chain(c.policyEnv(r, env), policies)
 	for _, f := range faults {
 		at := path + "." + f.Policy
 		if f.Path != "" {
 			at += "." + f.Path
 		}
-		c.exprProblem(f.Pos, at, "", f.Err)
+		c.exprProblem(f.Pos, at, f.Text, f.Err)
 	}
 	if !ok || len(faults) > 0 {
 		return n, false
@@ -237,11 +254,27 @@ func (c *compiler) node(r *config.Route, path string) (*node, bool) {
 	return n, true
 }
 
-func (c *compiler) policyEnv(r *config.Route) *policy.Env {
+// routeEnv is the environment for the expressions of a route: it knows which
+// path parameters there are.
+func (c *compiler) routeEnv(r *config.Route) *expr.Env {
+	if r.Match.Regexp != "" {
+		re, err := regexp.Compile(r.Match.Regexp)
+		if err != nil {
+			return c.env // reported elsewhere
+		}
+		return c.env.ForRoute(re.SubexpNames()[1:])
+	}
+	return c.env.ForRoute(route.Params(r.Match.Path))
+}
+
+func (c *compiler) policyEnv(r *config.Route, env *expr.Env) *policy.Env {
 	return &policy.Env{
-		Expr: c.env, Scope: c.s.scope, Pool: &c.g.pool, Route: r.Name, Log: c.g.log,
+		Expr: env, Scope: c.s.scope, Pool: &c.g.pool, Route: r.Name, Methods: r.Match.Methods, Log: c.g.log,
 		CleanPath: func(a *exchange.Arena, p []byte) ([]byte, error) { return route.Clean(a, p, c.s.clean) },
 		Shadow:    c.g.shadow,
+		Refused:   c.g.refused,
+		Identity:  c.source,
+		Asserts:   c.asserts,
 	}
 }
 
@@ -273,10 +306,10 @@ func (c *compiler) policies(r *config.Route) []config.Policy {
 }
 
 // end compiles the handler behind the policies.
-func (c *compiler) end(r *config.Route, path string) (exchange.Handler, bool) {
+func (c *compiler) end(r *config.Route, env *expr.Env, path string) (exchange.Handler, bool) {
 	switch {
 	case r.Redirect != nil:
-		to, err := c.env.TemplateFor(r.Redirect.To, expr.URL)
+		to, err := env.TemplateFor(r.Redirect.To, expr.URL)
 		if err != nil {
 			c.exprProblem(r.Redirect.ToPos, path+".redirect.to", r.Redirect.To, err)
 			return nil, false

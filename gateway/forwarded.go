@@ -16,6 +16,9 @@ func (s *snapshot) introduce(x *exchange.Exchange) {
 	trusted := s.trusts(x.Client.Peer.Addr())
 	var c claims
 	x.Request.Header.Filter(func(f exchange.Field) bool { return c.take(x, f, trusted) })
+	for _, name := range s.asserted {
+		x.Request.Header.DelAlias(name)
+	}
 	via := c.via
 	if trusted {
 		s.believe(x, c.chain, c.proto)

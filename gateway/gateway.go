@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/identity"
 	"gopura/lifetime"
 	"gopura/policy"
 	"gopura/telemetry"
@@ -54,9 +54,6 @@ type Gateway struct {
 	listeners  map[string]*listener
 	draining   atomic.Bool
 	lastError  atomic.Pointer[reloadError]
-
-	certMu sync.Mutex
-	certs  map[string]tls.Certificate
 }
 
 type reloadError struct {
@@ -68,7 +65,7 @@ type reloadError struct {
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o, log: o.Log, metrics: telemetry.NewMetrics(o.Build, exchange.Codes), started: time.Now(),
-		listeners: map[string]*listener{}, certs: map[string]tls.Certificate{},
+		listeners: map[string]*listener{},
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -78,7 +75,9 @@ func New(o Options) *Gateway {
 }
 
 // ConfigOptions are the options with which every configuration is read.
-func ConfigOptions() config.Options { return config.Options{Policies: policy.ConfigKinds()} }
+func ConfigOptions() config.Options {
+	return config.Options{Policies: policy.ConfigKinds(), Identities: identity.ConfigKinds()}
+}
 
 // Check loads and compiles a configuration and opens nothing. It returns the
 // document with its warnings, or the problems.

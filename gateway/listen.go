@@ -2,16 +2,15 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"gopura/certs"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/h1"
@@ -29,6 +28,7 @@ type listener struct {
 	address string // as configured
 	ln      net.Listener
 	http1   *h1.Server
+	tls     certs.Listener
 	conf    atomic.Pointer[listenerConf]
 	scope   lifetime.Scope
 	metrics *telemetry.Listener
@@ -38,23 +38,10 @@ type listener struct {
 
 // listenerConf is what a configuration says about a listener.
 type listenerConf struct {
-	tls   *tls.Config // nil: cleartext
+	tls   *certs.Terms // nil: cleartext
 	http1 bool
 	http2 *h2.Server // nil: not offered
 	limit int64      // open connections of the whole gateway, 0: none
-}
-
-// handshakeTimeout bounds a TLS handshake: it costs us more than the client.
-const handshakeTimeout = 10 * time.Second
-
-// checkListeners reports what can be known without opening anything.
-func (c *compiler) checkListeners() {
-	for i := range c.doc.Listeners {
-		l := &c.doc.Listeners[i]
-		if _, err := c.g.listenerTLS(l); err != nil {
-			c.doc.Problem(l.Pos, "listen."+l.Name+".tls", "%v", err)
-		}
-	}
 }
 
 // planned is a listener that a configuration wants, opened or adopted, with
@@ -103,29 +90,22 @@ func (g *Gateway) open(conf *config.Listener) (*listener, error) {
 	}
 	l := &listener{g: g, name: conf.Name, address: conf.Address, ln: ln, open: &g.connections, closed: make(chan struct{})}
 	l.metrics = g.metrics.Listener(&l.scope, conf.Name)
+	g.metrics.OnScrape(&l.scope, func() {
+		l.metrics.Full.Set(l.tls.Full.Load())
+		l.metrics.Resumed.Set(l.tls.Resumed.Load())
+		l.metrics.Failed.Set(l.tls.Failed.Load())
+	})
 	l.http1 = h1.NewServer(h1.ServerConfig{Root: g})
 	return l, nil
 }
 
 // configure prepares what the listener will do under s.
 func (p *planned) configure(g *Gateway, s *snapshot, conf *config.Listener) error {
-	tlsConf, err := g.listenerTLS(conf)
-	if err != nil {
-		return fmt.Errorf("listener %q (%s): %w", conf.Name, conf.Pos, err)
-	}
-	c := &listenerConf{tls: tlsConf, http1: slices.Contains(conf.HTTP, "1.1"), limit: int64(s.doc.Limits.Connections)}
+	c := &listenerConf{tls: s.doors[conf.Name].terms, http1: slices.Contains(conf.HTTP, "1.1"), limit: int64(s.doc.Limits.Connections)}
 	if slices.Contains(conf.HTTP, "2") {
-		c.http2, err = g.http2(s)
-		if err != nil {
+		var err error
+		if c.http2, err = g.http2(s); err != nil {
 			return err
-		}
-	}
-	if tlsConf != nil {
-		if c.http2 != nil {
-			tlsConf.NextProtos = append(tlsConf.NextProtos, "h2")
-		}
-		if c.http1 {
-			tlsConf.NextProtos = append(tlsConf.NextProtos, "http/1.1")
 		}
 	}
 	t, lim := s.doc.Client, s.doc.Limits
@@ -164,6 +144,7 @@ func (g *Gateway) drainHTTP2(srv *h2.Server) {
 
 // commit puts what was planned in force and starts new listeners.
 func (p *planned) commit() {
+	p.l.tls.Use(p.conf.tls)
 	p.l.conf.Store(p.conf)
 	p.l.http1.Configure(p.h1)
 	if p.new {
@@ -234,18 +215,14 @@ func (l *listener) serve(tracked *trackedConn, nc net.Conn, conf *listenerConf) 
 		tracked.left()
 		return
 	}
-	tc := tls.Server(tracked, conf.tls)
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
-	err := tc.HandshakeContext(ctx)
-	cancel()
+	tc, below, err := l.tls.Handshake(tracked)
 	if err != nil {
 		l.g.log.Debug("TLS handshake", "listener", l.name, "client", client.Peer, "error", err)
 		tracked.Close()
 		return
 	}
-	state := tc.ConnectionState()
-	client.TLS = &state
-	if state.NegotiatedProtocol == "h2" && conf.http2 != nil {
+	client.TLS, client.Admits = below.State(), below.Admits
+	if client.TLS.NegotiatedProtocol == "h2" && conf.http2 != nil {
 		client.Protocol = "HTTP/2.0"
 		conf.http2.ServeConn(tc, client)
 		return
@@ -285,37 +262,4 @@ func (l *listener) close() {
 	l.ln.Close()
 	l.http1.Close()
 	l.scope.Close()
-}
-
-// listenerTLS loads what a listener proves itself with; nil for cleartext.
-func (g *Gateway) listenerTLS(l *config.Listener) (*tls.Config, error) {
-	if l.TLS == nil {
-		return nil, nil
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if l.TLS.MinVersion == "1.3" {
-		conf.MinVersion = tls.VersionTLS13
-	}
-	for _, c := range l.TLS.Certificates {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			var missing *os.PathError
-			if errors.As(err, &missing) {
-				return nil, missing
-			}
-			return nil, fmt.Errorf("%s and %s: %w", c.Cert, c.Key, err)
-		}
-		conf.Certificates = append(conf.Certificates, pair)
-	}
-	if l.TLS.SelfSigned {
-		pair, err := g.selfSigned(l.Name)
-		if err != nil {
-			return nil, err
-		}
-		conf.Certificates = append(conf.Certificates, pair)
-	}
-	if len(conf.Certificates) == 0 {
-		return nil, errors.New("no certificate: give certificates, or self_signed")
-	}
-	return conf, nil
 }

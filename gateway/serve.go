@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"gopura/exchange"
+	"gopura/policy"
 	"gopura/route"
 )
 
@@ -28,28 +29,37 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 	s := n.snap
 	s.introduce(x)
 	err := s.admit(x)
+	answered := false
 	if err == nil {
+		answered, err = s.greet(x)
+	}
+	if err == nil && !answered {
 		n, err = s.match(x)
 	}
 	n.enter(x)
 	entered = true
-	if err == nil {
+	if err == nil && !answered {
 		err = n.handler.Serve(x)
 	}
 	if err != nil {
 		answer(x, err)
-		return
+	} else {
+		finishResponse(x)
 	}
-	finishResponse(x)
+	s.harden(x)
 }
 
 // Refuse implements exchange.Root: the front end could not accept the request.
 func (g *Gateway) Refuse(x *exchange.Exchange, e *exchange.Error) {
-	if pin := g.current.Enter(); pin != nil {
+	pin := g.current.Enter()
+	if pin != nil {
 		pin.Value.unrouted.enter(x)
 	}
 	x.ID = requestID(x, nil)
 	answer(x, e)
+	if pin != nil {
+		pin.Value.harden(x)
+	}
 }
 
 // panicked ends an exchange whose handler panicked: for this one a 500, for
@@ -71,19 +81,48 @@ func (s *snapshot) admit(x *exchange.Exchange) error {
 
 // match finds the route of x.
 func (s *snapshot) match(x *exchange.Exchange) (*node, error) {
+	if n := s.reserved[string(x.Request.Path)]; n != nil {
+		x.Route = n.name
+		return n, nil
+	}
+	if n := s.matchPreflight(x); n != nil {
+		return s.enterRoute(x, n), nil
+	}
 	n, outcome := s.table.Match(x)
 	switch outcome {
 	case route.Found:
-		x.Route = n.name
-		if n.timeout > 0 {
-			x.Deadline = x.Start.Add(n.timeout)
-		}
-		return n, nil
+		return s.enterRoute(x, n), nil
 	case route.WrongMethod:
 		x.Response.Header.Add("Allow", strings.Join(s.table.Allowed(x), ", "))
 		return s.unrouted, exchange.MethodNotAllowed.Because(nil)
 	}
 	return s.unrouted, exchange.NoRoute.Because(nil)
+}
+
+func (s *snapshot) enterRoute(x *exchange.Exchange, n *node) *node {
+	x.Route = n.name
+	if n.timeout > 0 {
+		x.Deadline = x.Start.Add(n.timeout)
+	}
+	return n
+}
+
+// matchPreflight finds the route whose cors policy answers x, if x is a CORS
+// preflight: that of the request that it asks leave for. A route without cors
+// would pass it on as a method that its match may not name, so it never counts.
+func (s *snapshot) matchPreflight(x *exchange.Exchange) *node {
+	method := policy.Preflight(&x.Request)
+	if method == "" {
+		return nil
+	}
+	asked := x.Request.Method
+	x.Request.Method = method
+	n, outcome := s.table.Match(x)
+	x.Request.Method = asked
+	if outcome == route.Found && n.preflights {
+		return n
+	}
+	return nil
 }
 
 // finishResponse gives an ordinary answer what every answer has. Only the

@@ -2,14 +2,12 @@ package gateway
 
 import (
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
+	"gopura/certs"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/expr"
@@ -87,27 +85,9 @@ func settingsOf(s *config.Service) upstream.Settings {
 // planTLS prepares how https targets are verified; they always are, unless the
 // file says insecure.
 func (c *compiler) planTLS(p *servicePlan, path string) {
-	t := p.conf.TLS
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)}
-	p.settings.TLS = conf
-	if t == nil {
-		return
-	}
-	conf.ServerName, conf.InsecureSkipVerify = t.ServerName, t.Insecure
-	p.trust = fmt.Sprintf("%s %v ", t.ServerName, t.Insecure)
-	if t.CA == "" {
-		return
-	}
-	pem, err := os.ReadFile(t.CA)
-	if err != nil {
-		c.doc.Problem(t.Pos, path+".tls.ca", "%v", err)
-		return
-	}
-	conf.RootCAs = x509.NewCertPool()
-	if !conf.RootCAs.AppendCertsFromPEM(pem) {
-		c.doc.Problem(t.Pos, path+".tls.ca", "%s holds no PEM certificate", t.CA)
-	}
-	p.trust += fmt.Sprintf("%x", sha256.Sum256(pem))
+	var faults []certs.Fault
+	p.settings.TLS, p.trust, faults = certs.Upstream(p.conf.TLS)
+	c.tlsFaults(faults, path+".tls")
 }
 
 // fingerprint is what must be equal for a running service to be adopted with

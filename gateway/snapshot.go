@@ -21,7 +21,10 @@ type snapshot struct {
 	services []*service // in the order of the file
 	nodes    []*node    // of all routes, in the order of the file
 	trusted  []netip.Prefix
+	asserted []string         // request fields that only the gateway sets
+	reserved map[string]*node // paths that sources of identity answer, on every host
 	clean    route.CleanOptions
+	doors    map[string]*door // by the name of the listener
 	scope    *lifetime.Scope
 	access   *telemetry.AccessLog // nil: off
 	unrouted *node                // stands for requests that no route takes
@@ -46,6 +49,9 @@ type node struct {
 	name    string
 	handler exchange.Handler
 	timeout time.Duration
+
+	preflights bool // its cors policy answers CORS preflights
+
 	metrics *telemetry.Route
 	finish  func(*exchange.Exchange) // n.done, bound once
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"gopura/certs"
 )
 
 const (
@@ -153,14 +155,29 @@ func (g *Gateway) Files() []string {
 	list := slices.Clone(s.Value.doc.Referred)
 	for _, l := range s.Value.doc.Listeners {
 		if l.TLS != nil {
-			for _, c := range l.TLS.Certificates {
-				list = append(list, c.Cert, c.Key)
-			}
+			list = append(list, certs.Files(l.TLS)...)
+		}
+	}
+	for _, b := range s.Value.doc.Identities {
+		if f, ok := b.Spec.(interface{ Files(dir string) []string }); ok {
+			list = append(list, f.Files(filepath.Dir(b.Pos.File))...)
+		}
+	}
+	policies := slices.Clone(s.Value.doc.Defaults)
+	for _, b := range s.Value.doc.Policies {
+		policies = append(policies, b.Policies...)
+	}
+	for _, r := range s.Value.doc.Routes {
+		policies = append(policies, r.Policies...)
+	}
+	for _, p := range policies {
+		if f, ok := p.Spec.(interface{ Files() []string }); ok {
+			list = append(list, f.Files()...)
 		}
 	}
 	for _, svc := range s.Value.doc.Services {
-		if svc.TLS != nil && svc.TLS.CA != "" {
-			list = append(list, svc.TLS.CA)
+		if svc.TLS != nil {
+			list = append(list, certs.UpstreamFiles(svc.TLS)...)
 		}
 	}
 	return list

@@ -44,6 +44,7 @@ func Chain(env *Env, policies []config.Policy) (exchange.Middleware, []*Fault) {
 	var links []exchange.Middleware
 	var faults []*Fault
 	sorted := Sorted(policies)
+	env.identified = slices.ContainsFunc(sorted, func(p config.Policy) bool { return p.Name == "identity" })
 	for i, p := range sorted {
 		spec, ok := p.Spec.(Spec)
 		switch {

@@ -7,6 +7,7 @@ import (
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/expr"
+	"gopura/identity"
 	"gopura/lifetime"
 )
 
@@ -47,7 +48,9 @@ type Env struct {
 	Scope *lifetime.Scope // owns what the policy opens
 	Pool  *lifetime.Pool  // state that outlives a configuration
 	Route string          // name of the route
-	Log   *slog.Logger    // never nil
+	// Methods are those that the route's match names; none: any.
+	Methods []string
+	Log     *slog.Logger // never nil
 
 	// CleanPath normalises a path as the gateway does with every target. Nil:
 	// only paths that are plainly normal pass.
@@ -56,12 +59,45 @@ type Env struct {
 	// which code. It may run while the request body is read, so it must not
 	// change x. Nil: nobody counts.
 	Shadow func(x *exchange.Exchange, policy, code string)
+	// Refused writes the audit record of a refusal, enforced or not: what refused
+	// (a policy and a part of it), and why. Nil: nobody reads it.
+	Refused func(x *exchange.Exchange, policy, part string, e *exchange.Error)
+	// Identity returns a source of identity and whether there is one of that
+	// name; nil, true: it could not be compiled. Nil: there are none.
+	Identity func(name string) (identity.Source, bool)
+	// Asserts says that the gateway alone sets these request fields: they are
+	// taken from no client, on no route. Nil: nobody strips them.
+	Asserts func(names ...string)
+
+	identified bool // the route has an identity policy, so a refused client can be told how to prove who it is
 }
 
 // shadow counts a refusal that did not happen.
 func (e *Env) shadow(x *exchange.Exchange, policy string, code *exchange.Code) {
 	if e.Shadow != nil {
 		e.Shadow(x, policy, code.Name)
+	}
+}
+
+// refused writes the audit record of a refusal.
+func (e *Env) refused(x *exchange.Exchange, policy, part string, err *exchange.Error) {
+	if e.Refused != nil {
+		e.Refused(x, policy, part, err)
+	}
+}
+
+// source returns a source of identity, and whether there is one.
+func (e *Env) source(name string) (identity.Source, bool) {
+	if e.Identity == nil {
+		return nil, false
+	}
+	return e.Identity(name)
+}
+
+// asserts says which request fields no client may send.
+func (e *Env) asserts(names ...string) {
+	if e.Asserts != nil {
+		e.Asserts(names...)
 	}
 }
 
@@ -77,6 +113,7 @@ type Fault struct {
 	Path   string     // the setting below it: "request.set.X-User"; empty: the policy as a whole
 	Pos    config.Pos // where it stands, as near as is known
 	Err    error      // an *expr.Error says where within the text
+	Text   string     // the text that it speaks of, if any
 }
 
 func (f *Fault) Error() string {

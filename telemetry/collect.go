@@ -35,6 +35,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		out.count(connectionsAccepted, &l.Accepted.n, l.name)
 		out.count(connectionsRefused, &l.Refused.n, l.name)
 		out.gauge(connectionsOpen, float64(l.Accepted.n.Load()-closed), l.name)
+		if l.Full.n.Load()+l.Resumed.n.Load()+l.Failed.n.Load() > 0 { // it speaks TLS
+			out.count(tlsHandshakes, &l.Full.n, l.name, "full")
+			out.count(tlsHandshakes, &l.Resumed.n, l.name, "resumed")
+			out.count(tlsHandshakes, &l.Failed.n, l.name, "failed")
+		}
 	}
 	c.m.collect(out)
 }

@@ -111,6 +111,8 @@ func (t *Target) Attempt(status int, e *exchange.Error, took time.Duration) {
 type Listener struct {
 	Accepted, Closed, Refused Counter
 
+	Full, Resumed, Failed Counter // TLS handshakes
+
 	name string
 }
 

@@ -131,6 +131,8 @@ func TestGatewayMetrics(t *testing.T) {
 	l.Accepted.Add(10)
 	l.Closed.Add(4)
 	l.Refused.Inc()
+	l.Full.Add(2)
+	m.Listener(s, "plain")
 	m.AccessDropped.Set(3)
 	wantSamples(t, m,
 		`gopura_config_reloads_total{outcome="applied"} 2`,
@@ -141,9 +143,12 @@ func TestGatewayMetrics(t *testing.T) {
 		`gopura_connections_accepted_total{listener="web"} 10`,
 		`gopura_connections_open{listener="web"} 6`,
 		`gopura_connections_refused_total{listener="web"} 1`,
+		`gopura_tls_handshakes_total{listener="web",outcome="full"} 2`,
+		`gopura_tls_handshakes_total{listener="web",outcome="resumed"} 0`,
 		`gopura_access_records_dropped_total 3`,
 	)
 	wantNone(t, m, "f00d")
+	wantNone(t, m, `handshakes_total{listener="plain"`)
 }
 
 // A handle is one as long as somebody holds its name, so a reload loses no count.
@@ -250,7 +255,7 @@ func TestNames(t *testing.T) {
 	m.Route(s, "r").Observe(sample(), 0)
 	m.Service(s, "s")
 	m.Target(s, "s", "t").Attempt(200, nil, 0)
-	m.Listener(s, "l")
+	m.Listener(s, "l").Full.Inc()
 	m.Applied(1, "h", time.Now())
 	var b bytes.Buffer
 	m.Write(&b, "")

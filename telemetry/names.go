@@ -33,6 +33,7 @@ const (
 	connectionsAccepted
 	connectionsRefused
 	connectionsOpen
+	tlsHandshakes
 	reloadsTotal
 	configApplied
 	configGeneration
@@ -62,6 +63,7 @@ var table = [metricCount]Metric{
 	connectionsAccepted:   {"gopura_connections_accepted_total", "counter", []string{"listener"}, "Client connections that were accepted."},
 	connectionsRefused:    {"gopura_connections_refused_total", "counter", []string{"listener"}, "Client connections that were closed at once because there were too many."},
 	connectionsOpen:       {"gopura_connections_open", "gauge", []string{"listener"}, "Client connections that are open."},
+	tlsHandshakes:         {"gopura_tls_handshakes_total", "counter", []string{"listener", "outcome"}, "TLS handshakes of clients. outcome is full, resumed (of an earlier session) or failed."},
 	reloadsTotal:          {"gopura_config_reloads_total", "counter", []string{"outcome"}, "Configurations that were offered. outcome is applied or refused."},
 	configApplied:         {"gopura_config_last_applied_timestamp_seconds", "gauge", nil, "When the configuration in force was applied, in Unix time."},
 	configGeneration:      {"gopura_config_generation", "gauge", nil, "Number of the configuration in force; the first one is 1."},

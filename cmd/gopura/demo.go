@@ -98,7 +98,7 @@ func (s *shop) adminURL() string { return "http://" + reachable(s.admin.Address(
 func (s *shop) welcome(w io.Writer) {
 	fmt.Fprintf(w, "A shop is open at %s; its admin listener is at %s.\n", s.client(), s.adminURL())
 	fmt.Fprintf(w, "Each request prints its access record below. Stop with Ctrl-C.\n")
-	for _, t := range demo.Tries {
+	for _, t := range s.services.Tries() {
 		server := s.client()
 		if t.Admin {
 			server = s.adminURL()

@@ -65,7 +65,7 @@ func do(t *testing.T, server string, try demo.Try) (status int, text string) {
 // Every request that the demo proposes does what it is said to show.
 func TestEveryProposedRequest(t *testing.T) {
 	s := openShop(t)
-	for _, try := range demo.Tries {
+	for _, try := range s.services.Tries() {
 		server := s.client()
 		if try.Admin {
 			server = s.adminURL()
@@ -132,7 +132,7 @@ func TestWelcomePage(t *testing.T) {
 	s := openShop(t)
 	var b bytes.Buffer
 	s.welcome(&b)
-	for _, try := range demo.Tries {
+	for _, try := range s.services.Tries() {
 		server := s.client()
 		if try.Admin {
 			server = s.adminURL()
@@ -173,7 +173,7 @@ func TestDemoConfigurationIsClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer services.Close()
-	for _, name := range []string{"USERS_A", "USERS_B", "ORDERS", "REVIEWS_STEADY", "REVIEWS_FLAKY", "CATALOG", "CATALOG_NEXT"} {
+	for _, name := range []string{"USERS_A", "USERS_B", "ORDERS", "REVIEWS_STEADY", "REVIEWS_FLAKY", "CATALOG", "CATALOG_NEXT", "ISSUER_KEY"} {
 		url, ok := services.Env(name)
 		if !ok {
 			t.Fatalf("%s is not set", name)

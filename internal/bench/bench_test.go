@@ -124,7 +124,7 @@ func TestRender(t *testing.T) {
 
 // Each job has a configuration for each proxy, and nothing in them stays unfilled.
 func TestEveryConfigurationIsThereAndFilled(t *testing.T) {
-	values := map[string]string{"PORT": "1", "ADMIN": "2", "ORIGIN": "127.0.0.1:3", "DIR": "/d", "BUFFER": "16384"}
+	values := map[string]string{"PORT": "1", "ADMIN": "2", "ORIGIN": "127.0.0.1:3", "DIR": "/d", "BUFFER": "16384", "CERTIFICATE": "/c"}
 	unfilled := regexp.MustCompile(`@[A-Z]+@`)
 	for _, j := range jobs {
 		dir := t.TempDir()
@@ -153,9 +153,9 @@ func TestEveryConfigurationIsThereAndFilled(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for only, want := range map[string]string{
-		"":              "5 jobs, 3 proxies, unknown []",
+		"":              "8 jobs, 3 proxies, unknown []",
 		"plain, memory": "2 jobs, 3 proxies, unknown []",
-		"nginx":         "5 jobs, 1 proxies, unknown []",
+		"nginx":         "8 jobs, 1 proxies, unknown []",
 		"full,haproxy":  "1 jobs, 1 proxies, unknown []",
 		"plain,apache":  "1 jobs, 3 proxies, unknown [apache]",
 	} {

@@ -19,6 +19,8 @@ type Job struct {
 	Script string // wrk script in testdata, if it asks for more than Path
 	Edits  bool   // the header edits of the full job are expected
 	Idle   bool   // measures memory instead of speed
+	TLS    bool   // over https
+	Fresh  string // a connection for each request: "full" or "resumed" handshakes
 }
 
 var jobs = []Job{
@@ -27,6 +29,17 @@ var jobs = []Job{
 	{Name: "plain10k", Title: "Plain proxying, 10 KB", Config: "plain", Path: "/10k", Size: 10 << 10, Buffer: 16 << 10},
 	{Name: "plain1m", Title: "Plain proxying, 1 MB", Config: "plain", Path: "/1m", Size: 1 << 20, Buffer: 64 << 10},
 	{Name: "memory", Title: "5,000 idle connections", Config: "plain", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10, Idle: true},
+	{Name: "tls", Title: "TLS on kept connections, 1 KB", Config: "tls", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10, TLS: true},
+	{Name: "handshakes", Title: "A TLS handshake for each request, 1 KB", Config: "tls", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10, TLS: true, Fresh: "full"},
+	{Name: "resumed", Title: "A resumed TLS session for each request, 1 KB", Config: "tls", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10, TLS: true, Fresh: "resumed"},
+}
+
+// scheme of the addresses that the job asks for.
+func (j Job) scheme() string {
+	if j.TLS {
+		return "https://"
+	}
+	return "http://"
 }
 
 // Kind is a proxy that takes part.

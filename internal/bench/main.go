@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -74,6 +75,9 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	if err := os.Chmod(dir, 0o755); err != nil { // NGINX's workers run as another user
+		return err
+	}
+	if err := writeCertificate(filepath.Join(dir, certificateFile)); err != nil {
 		return err
 	}
 	m := describe(ctx, ks)

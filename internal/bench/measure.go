@@ -176,7 +176,12 @@ func (b *Bench) load(ctx context.Context, j Job, p *Proxy, seconds int) (Sample,
 	if err != nil {
 		return Sample{}, err
 	}
-	l, err := runWrk(ctx, wrk, "http://"+p.Address+j.Path, script, seconds)
+	var l Load
+	if j.Fresh != "" {
+		l, err = runHandshakes(ctx, p.Address, j, time.Duration(seconds)*time.Second)
+	} else {
+		l, err = runWrk(ctx, wrk, j.scheme()+p.Address+j.Path, script, seconds)
+	}
 	if err != nil {
 		return Sample{}, err
 	}

@@ -48,7 +48,7 @@ func start(ctx context.Context, k Kind, j Job, origin, dir string) (*Proxy, erro
 		return nil, err
 	}
 	p.Address, p.Admin = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
-	values := map[string]string{"PORT": ports[0], "ADMIN": ports[1], "ORIGIN": origin, "DIR": p.dir, "BUFFER": strconv.Itoa(j.Buffer)}
+	values := map[string]string{"PORT": ports[0], "ADMIN": ports[1], "ORIGIN": origin, "DIR": p.dir, "BUFFER": strconv.Itoa(j.Buffer), "CERTIFICATE": filepath.Join(dir, certificateFile)}
 	if err := writeConfigs(p.dir, j.Config, values); err != nil {
 		return nil, err
 	}

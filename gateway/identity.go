@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gopura/exchange"
+	"gopura/identity"
+)
+
+// prepareTimeout bounds how long a configuration waits for what its sources of
+// identity fetch before it is put in force. What is not there by then follows.
+const prepareTimeout = 5 * time.Second
+
+// sources are the sources of identity of a configuration.
+type sources struct {
+	byName  map[string]identity.Source // nil: it has a fault
+	used    map[string]bool
+	prepare []func(context.Context)
+}
+
+// compileSources compiles the sources of identity, before the routes that name
+// them.
+func (c *compiler) compileSources() {
+	c.sources = sources{byName: map[string]identity.Source{}, used: map[string]bool{}}
+	for i := range c.doc.Identities {
+		b := &c.doc.Identities[i]
+		env := &identity.Env{
+			Name: b.Name, Expr: c.env, Scope: c.s.scope, Pool: &c.g.pool, Log: c.g.log.With("identity", b.Name),
+			Dir:     filepath.Dir(b.Pos.File),
+			Prepare: func(f func(context.Context)) { c.sources.prepare = append(c.sources.prepare, f) },
+			Asserts: c.asserts,
+			Now:     time.Now,
+		}
+		path := "identity." + b.Name + "." + b.Kind
+		source, err := b.Spec.(identity.Spec).Compile(env)
+		for _, f := range identity.Faults(err) {
+			at := path
+			if f.Path != "" {
+				at += "." + f.Path
+			}
+			c.exprProblem(f.Pos, at, "", f.Err)
+		}
+		if err != nil {
+			source = nil
+		}
+		c.sources.byName[b.Name] = source
+	}
+}
+
+// source is how a route's policy finds a source.
+func (c *compiler) source(name string) (identity.Source, bool) {
+	s, ok := c.sources.byName[name]
+	c.sources.used[name] = ok
+	return s, ok
+}
+
+func (c *compiler) warnUnusedSources() {
+	for i := range c.doc.Identities {
+		if b := &c.doc.Identities[i]; !c.sources.used[b.Name] {
+			c.doc.Warn(b.Pos, "identity."+b.Name, "no route accepts this source of identity")
+		}
+	}
+}
+
+// prepareSources lets the sources fetch what they need, all at once, and waits
+// for them for a while.
+func (c *compiler) prepareSources() {
+	if c.dry || len(c.sources.prepare) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), prepareTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, f := range c.sources.prepare {
+		all.Go(func() { f(ctx) })
+	}
+	all.Wait()
+}
+
+// asserts notes request fields that the gateway alone sets: introduce takes them
+// from every request, whatever its route.
+func (c *compiler) asserts(names ...string) {
+	for _, name := range names {
+		if name = strings.ToLower(name); !slices.Contains(c.s.asserted, name) {
+			c.s.asserted = append(c.s.asserted, name)
+		}
+	}
+}
+
+// refused is the audit record of a refusal: who was refused by what, and why.
+// The cause names no credential.
+func (g *Gateway) refused(x *exchange.Exchange, policy, part string, e *exchange.Error) {
+	cause := ""
+	if e.Err != nil {
+		cause = e.Err.Error()
+	}
+	g.log.Info("refused", "code", e.Code, "policy", policy, "by", part, "cause", cause,
+		"client", x.Client.Addr.Addr().String(), "route", x.Route, "id", string(x.ID))
+}

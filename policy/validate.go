@@ -1,0 +1,258 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"gopura/config"
+	"gopura/exchange"
+)
+
+const validateDoc = "Holds requests to a JSON Schema (2020-12, or what $schema says) before the service sees them: the body, the query, header fields. " +
+	"A request that breaks it is answered with 400 (request_invalid) and flaws, a list of JSON pointers with the rules that were broken; values are not repeated. " +
+	"The service gets the very bytes that were sent. A body is held in memory meanwhile; one that is no JSON is 415, one that is too large 413. " +
+	"A member that is there twice, or nesting deeper than 64, is a flaw: the service might read another value than the one that was checked."
+
+// Validate is the settings of validate.
+type Validate struct {
+	Pos      config.Pos  `yaml:"-"`
+	Body     *SchemaSpec `yaml:"body" doc:"The schema of the body."`
+	Query    *SchemaSpec `yaml:"query" doc:"The schema of the query parameters, as an object. A value counts as a number or boolean where the schema of its property asks for one; a parameter that is there several times is a list."`
+	Headers  *SchemaSpec `yaml:"headers" doc:"The schema of header fields, as an object with names in lower case. Only fields that are among its properties are looked at."`
+	MaxBody  config.Size `yaml:"max_body" default:"1MiB" min:"1" max:"64MiB" doc:"Bytes of a body that are held in memory."`
+	Optional bool        `yaml:"body_optional" doc:"A request may come without a body."`
+	Mode     string      `yaml:"mode" default:"enforce" enum:"enforce,shadow" doc:"shadow: count what would be refused, and let it pass."`
+}
+
+// SchemaSpec is where a schema stands.
+type SchemaSpec struct {
+	Pos    config.Pos `yaml:"-"`
+	File   string     `yaml:"file" short:"true" doc:"A file with the schema, JSON; what it refers to stands in files beside it. Read again when it changes."`
+	Schema any        `yaml:"schema" doc:"The schema itself."`
+}
+
+// Compile implements Spec.
+func (s *Validate) Compile(env *Env) (exchange.Middleware, error) {
+	v := &validator{env: env, limit: int64(s.MaxBody), optional: s.Optional, shadowed: s.Mode == shadow}
+	if v.limit <= 0 {
+		v.limit = 1 << 20
+	}
+	var faults []error
+	compile := func(path string, spec *SchemaSpec) *schema {
+		if spec == nil {
+			return nil
+		}
+		c, err := compileSchema(spec)
+		if err != nil {
+			faults = append(faults, &Fault{Path: path, Pos: spec.Pos, Err: err})
+		}
+		return c
+	}
+	v.body, v.query, v.headers = compile("body", s.Body), compile("query", s.Query), compile("headers", s.Headers)
+	if s.Body == nil && s.Query == nil && s.Headers == nil {
+		faults = append(faults, &Fault{Pos: s.Pos, Err: errors.New("names no schema: one of body, query, headers is needed")})
+	}
+	if v.headers != nil {
+		if err := v.headers.checkFields(); err != nil {
+			faults = append(faults, &Fault{Path: "headers", Pos: s.Headers.Pos, Err: err})
+		}
+	}
+	if faults != nil {
+		return nil, errors.Join(faults...)
+	}
+	return func(next exchange.Handler) exchange.Handler {
+		return exchange.HandlerFunc(func(x *exchange.Exchange) error {
+			refusal, err := v.judge(x)
+			if err != nil {
+				return err // the body could not be read: nothing to go on with
+			}
+			if refusal != nil {
+				return env.refuse(next, x, "validate", v.shadowed, refusal)
+			}
+			return next.Serve(x)
+		})
+	}, nil
+}
+
+// Files returns the files that the settings are made of.
+func (s *Validate) Files() (list []string) {
+	for _, spec := range []*SchemaSpec{s.Body, s.Query, s.Headers} {
+		if spec != nil && spec.File != "" {
+			list = append(list, beside(spec.Pos, spec.File))
+		}
+	}
+	return list
+}
+
+// validator is a compiled validate policy.
+type validator struct {
+	env                  *Env
+	body, query, headers *schema
+	limit                int64
+	optional, shadowed   bool
+}
+
+// judge returns why the request is refused. Whatever it returns, the request
+// still has its body, unless there is an err.
+func (v *validator) judge(x *exchange.Exchange) (refusal *exchange.Error, err error) {
+	var flaws []exchange.Flaw
+	if v.query != nil {
+		values, err := queryValues(x.Request.Query)
+		if err != nil {
+			flaws = append(flaws, exchange.Flaw{Pointer: "#query", Detail: err.Error()})
+		} else {
+			flaws = v.query.parameters(flaws, "#query", values)
+		}
+	}
+	if v.headers != nil {
+		flaws = v.headers.parameters(flaws, "#header", v.headers.fields(&x.Request.Header))
+	}
+	if v.body == nil {
+		return invalid(flaws), nil
+	}
+	if x.Request.Body.Len() == 0 {
+		if !v.optional {
+			flaws = append(flaws, exchange.Flaw{Pointer: "#", Detail: "a body is required"})
+		}
+		return invalid(flaws), nil
+	}
+	if !readable(&x.Request.Header) {
+		e := exchange.MediaTypeUnsupported.Because(nil)
+		e.Header.Add("Accept", "application/json")
+		return e, nil
+	}
+	if x.Request.Body.Len() > v.limit {
+		return exchange.BodyTooLarge.Because(nil), nil
+	}
+	text, whole, err := keepBody(x, v.limit)
+	if err != nil {
+		return nil, err
+	}
+	if !whole {
+		return exchange.BodyTooLarge.Because(nil), nil
+	}
+	if len(text) == 0 && v.optional {
+		return invalid(flaws), nil
+	}
+	doc, err := readJSON(text)
+	if err != nil {
+		return invalid(append(flaws, exchange.Flaw{Pointer: "#", Detail: err.Error()})), nil
+	}
+	return invalid(v.body.check(flaws, "#", doc)), nil
+}
+
+func invalid(flaws []exchange.Flaw) *exchange.Error {
+	if len(flaws) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(flaws, func(a, b exchange.Flaw) int { return strings.Compare(a.Pointer, b.Pointer) })
+	e := exchange.RequestInvalid.Errorf("%s: %s (%d flaws)", flaws[0].Pointer, flaws[0].Detail, len(flaws))
+	if len(flaws) > maxFlaws {
+		flaws = append(flaws[:maxFlaws:maxFlaws], exchange.Flaw{Pointer: "#", Detail: "and more"})
+	}
+	e.Flaws = flaws
+	return e
+}
+
+// maxFlaws is how many flaws a client is told.
+const maxFlaws = 20
+
+// readable reports whether the body is JSON as it is.
+func readable(h *exchange.Header) bool {
+	for v := range h.Values("Content-Encoding") {
+		if !exchange.EqualFold(v, "identity") {
+			return false
+		}
+	}
+	return takes(jsonTypes, h)
+}
+
+var jsonTypes = []mediaType{{"application", "json", ""}, {"*", "*", "+json"}}
+
+// keepBody reads the body into memory and puts it back. Of one that is larger
+// than limit it reads no more than it must to know.
+func keepBody(x *exchange.Exchange, limit int64) (text []byte, whole bool, err error) {
+	body := x.Request.Body
+	if n := body.Len(); n > 0 {
+		text = make([]byte, 0, min(n, limit))
+	}
+	for err == nil && int64(len(text)) <= limit {
+		var p []byte
+		p, err = body.Next()
+		text = append(text, p...)
+	}
+	if err != nil && err != io.EOF {
+		return nil, false, err
+	}
+	x.Request.Body = &keptBody{rest: text, body: body, whole: err == io.EOF}
+	x.Request.ExpectContinue = false // the client has been told to continue
+	return text, int64(len(text)) <= limit, nil
+}
+
+// keptBody is a body that has been read: its bytes from memory, and what was
+// left of it from where it comes.
+type keptBody struct {
+	rest  []byte
+	body  exchange.Body
+	whole bool // nothing was left
+}
+
+// Next implements exchange.Body.
+func (b *keptBody) Next() ([]byte, error) {
+	switch {
+	case len(b.rest) > 0:
+		p := b.rest
+		b.rest = nil
+		return p, nil
+	case b.whole:
+		return nil, io.EOF
+	}
+	return b.body.Next()
+}
+
+// Len implements exchange.Body.
+func (b *keptBody) Len() int64 {
+	if b.whole {
+		return int64(len(b.rest))
+	}
+	if n := b.body.Len(); n >= 0 {
+		return int64(len(b.rest)) + n
+	}
+	return -1
+}
+
+// Trailer implements exchange.Body.
+func (b *keptBody) Trailer() *exchange.Header { return b.body.Trailer() }
+
+// Close implements exchange.Body.
+func (b *keptBody) Close() error { b.rest = nil; return b.body.Close() }
+
+// Ready implements exchange.Ready.
+func (b *keptBody) Ready() bool { return len(b.rest) > 0 || b.whole }
+
+// queryValues takes a query apart. What can be read in two ways is an error.
+func queryValues(query []byte) (map[string][]string, error) {
+	values := map[string][]string{}
+	n := 0
+	for part := range strings.SplitSeq(string(query), "&") {
+		if part == "" {
+			continue
+		}
+		if n++; n > maxParameters {
+			return nil, fmt.Errorf("more than %d parameters", maxParameters)
+		}
+		name, value, _ := strings.Cut(part, "=")
+		name, ok1 := unescape(name)
+		value, ok2 := unescape(value)
+		if !ok1 || !ok2 {
+			return nil, errors.New("not percent-encoded UTF-8")
+		}
+		values[name] = append(values[name], value)
+	}
+	return values, nil
+}
+
+const maxParameters = 1000
