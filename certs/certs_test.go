@@ -340,6 +340,7 @@ func TestAdmits(t *testing.T) {
 		{"unknown.test", "unknown.test", false}, // it was shown another certificate
 		{"unknown.test", "shop.test", true},
 		{"", "api.test", true}, // it could not choose
+		{"127.0.0.1", "127.0.0.1", true},
 		{"api.test", "", true}, // HTTP/1.0 without Host
 	} {
 		_, r, err := d.dial(named(c.sni))

@@ -70,13 +70,18 @@ func (c *Conn) proven(now time.Time) bool {
 		t = terms.front.trust
 	}
 	p := c.proof.Load()
-	if t == nil || p.trust == t && now.Before(p.until) {
+	if t == nil {
 		return true
+	}
+	if p.trust == t && now.Before(p.until) {
+		return !p.refused
 	}
 	next, err := t.judge(c.state.PeerCertificates, now)
 	if err != nil || (next.chains == nil) != (p.chains == nil) {
-		return false // the client comes back, and gets what it deserves in the handshake
+		// The client comes back, and gets what it deserves in the handshake. On
+		// this connection it is not verified over and over.
+		next = &proof{trust: t, chains: p.chains, until: forever, refused: true}
 	}
 	c.proof.Store(next)
-	return true
+	return !next.refused
 }

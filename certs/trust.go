@@ -63,6 +63,8 @@ type proof struct {
 	trust  *trust
 	chains [][]*x509.Certificate // valid ones; nil: not proven
 	until  time.Time             // when it has to be looked at again
+
+	refused bool // the client has not proven what trust asks
 }
 
 // forever is later than any certificate.

@@ -11,6 +11,7 @@ import (
 // of one part alone stand in its Check method.
 func (d *Document) check() {
 	d.checkListeners()
+	d.checkACME()
 	used := d.checkRoutes()
 	sure := !d.problems.failed() // what is wrong elsewhere may be the use of something
 	for i := range d.Services {

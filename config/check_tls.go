@@ -74,6 +74,33 @@ func (a *ACME) Check(at *At) {
 	}
 }
 
+// checkACME checks that no host is got by two ways: the authorities would get
+// in each other's way.
+func (d *Document) checkACME() {
+	type owner struct {
+		listener string
+		acme     *ACME
+	}
+	owners := make(map[string]owner)
+	for i := range d.Listeners {
+		l := &d.Listeners[i]
+		if l.TLS == nil || l.TLS.ACME == nil {
+			continue
+		}
+		a := l.TLS.ACME
+		for j, domain := range a.Domains {
+			domain = strings.ToLower(strings.TrimSuffix(domain, "."))
+			o, known := owners[domain]
+			if known && (o.acme.CA != a.CA || o.acme.Email != a.Email || o.acme.Storage != a.Storage) {
+				path := join("listen", l.Name) + ".tls.acme.domains[" + strconv.Itoa(j) + "]"
+				d.Problem(d.places[path], path, "the listener %s gets a certificate for this host in another way", quote(o.listener))
+			} else if !known {
+				owners[domain] = owner{l.Name, a}
+			}
+		}
+	}
+}
+
 // Check is the rule of HSTS.
 func (h *HSTS) Check(at *At) {
 	const year = 365 * 24 * 3600e9

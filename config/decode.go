@@ -147,7 +147,7 @@ func (d *decoder) fields(n *node, v reflect.Value, info *structInfo, path string
 			continue
 		}
 		if info.policies >= 0 {
-			if kind := d.kind(e.key); kind != nil {
+			if kind := kindNamed(d.kindsFor(info), e.key); kind != nil {
 				p := d.policy(kind, &e, at)
 				list := v.Field(info.policies)
 				list.Set(reflect.Append(list, reflect.ValueOf(p)))
@@ -304,7 +304,7 @@ func (d *decoder) policies(n *node, v reflect.Value, path string) {
 // policy fills the settings of one policy.
 func (d *decoder) policy(kind *PolicyKind, e *entry, path string) Policy {
 	spec := kind.New()
-	d.value(e.value, reflect.ValueOf(spec).Elem(), &field{pos: -1}, path)
+	d.value(e.value, reflect.ValueOf(spec).Elem(), &field{pos: -1, one: "true"}, path) // of a list: one alone may be written as it is
 	return Policy{Pos: e.pos, Name: kind.Name, Spec: spec}
 }
 

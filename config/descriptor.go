@@ -20,6 +20,7 @@ type structInfo struct {
 	key      int               // index of the field that takes the key of a map, or -1
 	pos      int               // index of the field Pos, or -1
 	policies int               // index of the field that takes the policies among the keys, or -1
+	only     []string          // the policies that it takes; nil: all
 }
 
 // field is one field of a struct.
@@ -96,10 +97,27 @@ func (c *catalog) keys(info *structInfo) []string {
 	for i := range info.fields {
 		keys = append(keys, info.fields[i].key)
 	}
-	if info.policies >= 0 {
-		keys = append(keys, c.names...)
+	for _, k := range c.kindsFor(info) {
+		keys = append(keys, k.Name)
 	}
 	return keys
+}
+
+// kindsFor returns the policies that may stand among the keys of a struct.
+func (c *catalog) kindsFor(info *structInfo) []PolicyKind {
+	switch {
+	case info.policies < 0:
+		return nil
+	case info.only == nil:
+		return c.kinds
+	}
+	var kinds []PolicyKind
+	for _, k := range c.kinds {
+		if slices.Contains(info.only, k.Name) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
 }
 
 func (c *catalog) info(t reflect.Type) *structInfo {
@@ -131,6 +149,9 @@ func (c *catalog) info(t reflect.Type) *structInfo {
 			info.key = i
 		case sf.Type == typePolicies && f.key == "":
 			info.policies = i
+			if only := tag.Get("only"); only != "" {
+				info.only = strings.Split(only, ",")
+			}
 		case f.key != "":
 			info.fields = append(info.fields, *f)
 		}

@@ -14,6 +14,7 @@ import "net/netip"
 //	word      the struct may be written as this word: it sets the (bool) field; word=text sets it to text
 //	words     "on", "off" or both are allowed in place of the struct; off is nil, or the field with word off
 //	one       a list of one may be written as its item
+//	only      of the field that takes policies: the names of those that are allowed
 //	key       the field takes the key of a map: a list of such structs is written as a map and keeps its order
 //
 // A field Pos of type Pos takes the place of the struct, a field XPos the place
@@ -32,6 +33,7 @@ type Document struct {
 	Shutdown       Shutdown        `yaml:"shutdown" doc:"How the gateway stops."`
 	Identities     []IdentityBlock `yaml:"identity" doc:"Who may be calling: sources of identity by name, each with one key, its kind. A route names those that it accepts."`
 	Services       []Service       `yaml:"services" doc:"What stands behind the gateway, by name."`
+	Store          *Store          `yaml:"store" words:"off" doc:"Where limits are kept that several replicas share: Redis or Valkey. Left out: each replica keeps its own, in memory."`
 	Routes         []Route         `yaml:"routes" doc:"Which requests go where. The order has no meaning: the most specific route wins."`
 	Policies       []PolicyBlock   `yaml:"policies" doc:"Named blocks of policies that routes share with use."`
 	Defaults       []Policy        `yaml:"defaults" doc:"Policies of every route; a route's own policy of the same name takes its place."`
@@ -58,7 +60,7 @@ type Listener struct {
 type Admin struct {
 	Pos     Pos      `yaml:"-"`
 	Address string   `yaml:"address" short:"true" default:"127.0.0.1:9900" doc:"host:port."`
-	Token   Secret   `yaml:"token" doc:"The bearer token that requests which change something must carry."`
+	Token   Secret   `yaml:"token" doc:"The bearer token that every request but the probes must carry. Left out: only requests from this machine are served."`
 	Hosts   []string `yaml:"hosts" one:"true" doc:"Further Host names that are accepted, beside the address and localhost."`
 }
 

@@ -122,7 +122,9 @@ func (r *page) section(t reflect.Type, title string) {
 		fmt.Fprintf(r, "| `%s` | %s | %s | %s |\n", f.key, r.cell(f, title), fallback(f), escapeCell(f.doc))
 	}
 	if info.policies >= 0 {
-		if len(info.fields) == 0 {
+		if info.only != nil {
+			r.WriteString("\nFurther keys are the [policies](#policies) `" + strings.Join(info.only, "`, `") + "`: for all routes together that send to it.\n")
+		} else if len(info.fields) == 0 {
 			r.WriteString("Its keys are [policies](#policies).\n")
 		} else {
 			r.WriteString("\nFurther keys are [policies](#policies).\n")
@@ -205,6 +207,10 @@ func (r *page) titleOf(t reflect.Type, title string, f *field) string {
 func (r *page) policy(k *PolicyKind) {
 	t := elem(reflect.TypeOf(k.New()))
 	fmt.Fprintf(r, "### `%s`\n\n%s\n\n", k.Name, k.Doc)
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
+		r.WriteString("One of these, or a list of them.\n\n")
+		t = t.Elem()
+	}
 	if t.Kind() != reflect.Struct || isScalar(t) {
 		fmt.Fprintf(r, "It takes %s.\n\n", r.what(t))
 		return

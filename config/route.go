@@ -21,7 +21,7 @@ type Match struct {
 	Hosts   []string     `yaml:"host" one:"true" doc:"Host names; *.example.com takes any name below example.com."`
 	Methods []string     `yaml:"methods" one:"true" doc:"Methods; GET takes HEAD as well. None: any."`
 	Path    string       `yaml:"path" doc:"/exact, /users/{id} (one segment), /files/* or /files/{rest...} (the rest)."`
-	Regexp  string       `yaml:"regexp" doc:"A regular expression (RE2) for the whole path, in place of path."`
+	Regexp  string       `yaml:"regexp" doc:"A regular expression (RE2) over the path, in place of path. It begins with ^/; end it with $ unless more may follow."`
 	Headers []ValueMatch `yaml:"headers" doc:"Conditions on header fields, by name."`
 	Query   []ValueMatch `yaml:"query" doc:"Conditions on query parameters, by name."`
 	When    string       `yaml:"when" doc:"A CEL expression over the facts of the request that must be true."`

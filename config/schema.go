@@ -223,9 +223,7 @@ func (s *schema) long(t reflect.Type) object {
 			required = append(required, f.key)
 		}
 	}
-	if info.policies >= 0 {
-		properties = append(properties, s.kindsOf(s.kinds)...)
-	}
+	properties = append(properties, s.kindsOf(s.kindsFor(info))...)
 	o := object{{"type", "object"}, {"properties", properties}, {"additionalProperties", false}}
 	if len(required) > 0 {
 		o.set("required", required)
@@ -277,7 +275,7 @@ func (s *schema) identities() object {
 func (s *schema) kindsOf(kinds []PolicyKind) (properties object) {
 	for i := range kinds {
 		k := &kinds[i]
-		properties.set(k.Name, s.property(&field{doc: k.Doc, typ: reflect.TypeOf(k.New())}))
+		properties.set(k.Name, s.property(&field{doc: k.Doc, typ: elem(reflect.TypeOf(k.New())), one: "true"}))
 	}
 	return properties
 }

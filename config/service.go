@@ -15,6 +15,7 @@ type Service struct {
 	Connections Connections     `yaml:"connections" doc:"Connections to each target."`
 	Host        string          `yaml:"host" default:"preserve" doc:"The Host that targets see: preserve (the client's), target (the target's own), or a name."`
 	TLS         *UpstreamTLS    `yaml:"tls" doc:"How https targets are verified, and what they are shown."`
+	Policies    []Policy        `yaml:"-" only:"limit,quota,concurrency"`
 	Resolve     Duration        `yaml:"resolve" default:"30s" doc:"How often the names of targets are resolved again; 0 is once."`
 }
 

@@ -28,6 +28,9 @@ func either(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
+// Suggest is that hint, for those who complain about a name in a document.
+func Suggest(word string, known []string) string { return suggest(word, known) }
+
 // nearest returns the known word that word was probably meant to be, or "".
 func nearest(word string, known []string) string {
 	if len(word) > 64 {

@@ -40,6 +40,13 @@ var (
 	RequestInvalid       = &Code{"request_invalid", 400, ByClient, false, "The request does not have the form that is expected; the flaws say where."}
 	DecisionUnavailable  = &Code{"decision_unavailable", 503, ByGateway, true, "Whether the request is allowed can't be decided at the moment."}
 
+	// How much.
+	RateLimited        = &Code{"rate_limited", 429, ByClient, false, "More requests have come than the limit allows; Retry-After says when there is room again."}
+	QuotaExceeded      = &Code{"quota_exceeded", 429, ByClient, false, "The quota is used up; Retry-After says when there is room again."}
+	ConcurrencyLimited = &Code{"concurrency_limited", 429, ByClient, false, "As many requests of this kind are being served as may be at a time."}
+	Overloaded         = &Code{"overloaded", 503, ByGateway, true, "As many requests are being served as can be; try again a little later."}
+	LimitUnavailable   = &Code{"limit_unavailable", 503, ByGateway, true, "Whether a limit is reached can't be told at the moment."}
+
 	// Upstreams.
 	NoTarget          = &Code{"no_healthy_target", 503, ByUpstream, true, "The service has no healthy target at the moment."}
 	TargetBusy        = &Code{"target_busy", 503, ByUpstream, true, "The service has as many requests in flight as it may have."}
@@ -67,6 +74,7 @@ var Codes = []*Code{
 	NoRoute, MethodNotAllowed,
 	IdentityRequired, IdentityInvalid, IdentityUnavailable,
 	Forbidden, IPForbidden, ScopeMissing, RoleMissing, CORSRefused, CSRFRefused, MediaTypeUnsupported, RequestInvalid, DecisionUnavailable,
+	RateLimited, QuotaExceeded, ConcurrencyLimited, Overloaded, LimitUnavailable,
 	NoTarget, TargetBusy, CircuitOpen, ConnectFailed, ConnectTimeout, UpstreamTLS, UpstreamReset, UpstreamStale,
 	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, RetryBody,
 	Draining, Internal,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"gopura/certs"
@@ -27,6 +28,7 @@ type compiler struct {
 	services map[string]*service
 	blocks   map[string][]config.Policy
 	sources  sources
+	shapes   map[string]string      // of the limits, by name
 	tls      map[string]*certs.Plan // of the listeners that speak TLS
 	dry      bool                   // only check: open nothing
 }
@@ -40,7 +42,7 @@ func (g *Gateway) compile(doc *config.Document, dry bool) (*snapshot, error) {
 	}
 	s := &snapshot{doc: doc, trusted: doc.TrustedProxies, scope: new(lifetime.Scope), at: time.Now()}
 	s.clean = route.CleanOptions{KeepEncodedSlash: doc.Paths.EncodedSlash == "keep", KeepDoubleSlash: !doc.Paths.MergeSlashes}
-	c := &compiler{g: g, doc: doc, env: env, s: s, dry: dry, services: map[string]*service{}, blocks: map[string][]config.Policy{}}
+	c := &compiler{g: g, doc: doc, env: env, s: s, dry: dry, services: map[string]*service{}, blocks: map[string][]config.Policy{}, shapes: map[string]string{}}
 	if err := c.all(); err != nil {
 		s.scope.Close()
 		return nil, err
@@ -53,6 +55,9 @@ func (c *compiler) all() error {
 		c.blocks[b.Name] = b.Policies
 	}
 	c.checkListeners()
+	if err := c.openStore(); err != nil {
+		return err
+	}
 	plans := c.planServices()
 	c.compileSources()
 	rules := c.rules()
@@ -243,7 +248,7 @@ func (c *compiler) node(r *config.Route, path string) (*node, bool) {
 	for _, f := range faults {
 		at := path + "." + f.Policy
 		if f.Path != "" {
-			at += "." + f.Path
+			at += strings.Replace("."+f.Path, ".[", "[", 1)
 		}
 		c.exprProblem(f.Pos, at, f.Text, f.Err)
 	}
@@ -271,10 +276,14 @@ func (c *compiler) policyEnv(r *config.Route, env *expr.Env) *policy.Env {
 	return &policy.Env{
 		Expr: env, Scope: c.s.scope, Pool: &c.g.pool, Route: r.Name, Methods: r.Match.Methods, Log: c.g.log,
 		CleanPath: func(a *exchange.Arena, p []byte) ([]byte, error) { return route.Clean(a, p, c.s.clean) },
-		Shadow:    c.g.shadow,
+		Shadow:    c.g.shadow(c.s.scope, r.Name),
 		Refused:   c.g.refused,
-		Identity:  c.source,
-		Asserts:   c.asserts,
+		Identity:  c.source, Identities: c.sources.names,
+		Asserts: c.asserts,
+		Store:   c.store(),
+		Local:   c.g.memory,
+		Shapes:  c.shapes,
+		Limited: func(policy, mode string) func() { return c.g.limited(c.s.scope, r.Name, policy, mode) },
 	}
 }
 
@@ -299,6 +308,7 @@ func (c *compiler) policies(r *config.Route) []config.Policy {
 		add(c.blocks[r.Use[i]])
 	}
 	add(c.doc.Defaults)
+	list = withGlobalLimits(list, c.doc.Defaults)
 	if c.doc.Limits.Body > 0 {
 		add([]config.Policy{{Name: "max_body", Pos: c.doc.Limits.Pos, Spec: &policy.MaxBody{Pos: c.doc.Limits.Pos, Size: c.doc.Limits.Body}}})
 	}
@@ -330,7 +340,7 @@ func (c *compiler) splits(r *config.Route, path string) (exchange.Handler, bool)
 	s := &split{}
 	for _, to := range r.To {
 		svc := c.services[to.Service]
-		if svc == nil {
+		if svc == nil || svc.entry == nil {
 			return nil, false // the document has said so already
 		}
 		if to.Weight == 0 {
@@ -338,7 +348,7 @@ func (c *compiler) splits(r *config.Route, path string) (exchange.Handler, bool)
 		}
 		s.total += uint32(to.Weight)
 		s.upTo = append(s.upTo, s.total)
-		s.handlers = append(s.handlers, svc)
+		s.handlers = append(s.handlers, svc.entry)
 	}
 	switch len(s.handlers) {
 	case 0:

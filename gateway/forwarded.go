@@ -16,8 +16,13 @@ func (s *snapshot) introduce(x *exchange.Exchange) {
 	trusted := s.trusts(x.Client.Peer.Addr())
 	var c claims
 	x.Request.Header.Filter(func(f exchange.Field) bool { return c.take(x, f, trusted) })
-	for _, name := range s.asserted {
-		x.Request.Header.DelAlias(name)
+	if len(s.asserted) > 0 {
+		for _, name := range s.asserted {
+			x.Request.Header.DelAlias(name)
+		}
+		if x.Request.Body != exchange.NoBody {
+			x.Request.Body = &unasserted{x.Request.Body, s.asserted}
+		}
 	}
 	via := c.via
 	if trusted {

@@ -14,9 +14,11 @@ import (
 
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/h2"
 	"gopura/identity"
 	"gopura/lifetime"
 	"gopura/policy"
+	"gopura/store"
 	"gopura/telemetry"
 )
 
@@ -43,13 +45,15 @@ type Gateway struct {
 	metrics *telemetry.Metrics
 	current lifetime.Current[*snapshot]
 	pool    lifetime.Pool
-	secret  [32]byte // keys what only this process has to recognise
+	memory  *store.Memory // limits that this process keeps for itself
+	secret  [32]byte      // keys what only this process has to recognise
 	started time.Time
 
 	connections atomic.Int64 // open client connections
 
-	reloading  sync.Mutex // one change at a time; guards generation
+	reloading  sync.Mutex // one change at a time; guards generation and stopped
 	generation uint64
+	stopped    bool       // Shutdown has been called
 	listenMu   sync.Mutex // guards listeners, which only who holds reloading changes
 	listeners  map[string]*listener
 	draining   atomic.Bool
@@ -65,7 +69,7 @@ type reloadError struct {
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o, log: o.Log, metrics: telemetry.NewMetrics(o.Build, exchange.Codes), started: time.Now(),
-		listeners: map[string]*listener{},
+		listeners: map[string]*listener{}, memory: store.NewMemory(store.MemoryOptions{}),
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -158,8 +162,12 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 			g.options.LogLevel.Set(level)
 		}
 	}
+	if g.current.Get() != nil {
+		g.metrics.Retiring.Add(1)
+	}
 	g.current.Swap(s, func() {
 		s.scope.Close()
+		g.metrics.Retiring.Add(-1)
 		g.log.Debug("configuration retired", "generation", s.generation)
 	}, s.pin)
 	next := map[string]*listener{}
@@ -206,10 +214,39 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
+	if g.stopped {
+		return nil
+	}
+	g.stopped = true
+	err := g.drain(ctx)
+	if s := g.current.Get(); s != nil {
+		g.metrics.Retiring.Add(1)
+		s.Leave() // no longer current: the last exchange closes the scope
+		for ctx.Err() == nil && s.Users() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	g.setListeners(map[string]*listener{})
+	return err
+}
+
+// drain ends the connections of all listeners. HTTP/2 is told to go away at
+// once, or its connections would bring requests until ctx is over.
+func (g *Gateway) drain(ctx context.Context) error {
+	http2 := map[*h2.Server]bool{}
+	for _, l := range g.listeners {
+		l.ln.Close()
+		if srv := l.conf.Load().http2; srv != nil {
+			http2[srv] = true
+		}
+	}
 	var all sync.WaitGroup
-	errs := make(chan error, len(g.listeners))
+	errs := make(chan error, len(g.listeners)+len(http2))
 	for _, l := range g.listeners {
 		all.Go(func() { errs <- l.drain(ctx) })
+	}
+	for srv := range http2 {
+		all.Go(func() { errs <- srv.Shutdown(ctx) })
 	}
 	all.Wait()
 	close(errs)
@@ -217,13 +254,6 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
-	if s := g.current.Get(); s != nil {
-		s.Leave() // no longer current: the last exchange closes the scope
-		for ctx.Err() == nil && s.Users() > 0 {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	g.setListeners(map[string]*listener{})
 	return err
 }
 
@@ -257,9 +287,20 @@ func (g *Gateway) ReopenLogs() error {
 	return nil
 }
 
-// shadow counts what a policy in shadow mode would have refused.
-func (g *Gateway) shadow(x *exchange.Exchange, policy, code string) {
-	g.log.Debug("shadow refusal", "policy", policy, "code", code, "route", x.Route, "id", string(x.ID))
+// shadow returns how to count what policies of a route in shadow mode would
+// have refused.
+func (g *Gateway) shadow(scope *lifetime.Scope, route string) func(x *exchange.Exchange, policy, code string) {
+	type refusal struct{ policy, code string }
+	var handles sync.Map // refusal to *telemetry.Shadowed
+	return func(x *exchange.Exchange, policy, code string) {
+		key := refusal{policy, code}
+		h, ok := handles.Load(key)
+		if !ok {
+			h, _ = handles.LoadOrStore(key, g.metrics.Shadowed(scope, route, policy, code))
+		}
+		h.(*telemetry.Shadowed).Inc()
+		g.log.Debug("shadow refusal", "policy", policy, "code", code, "route", route, "id", string(x.ID))
+	}
 }
 
 // hashOf identifies the content of a document.

@@ -19,6 +19,7 @@ const prepareTimeout = 5 * time.Second
 // sources are the sources of identity of a configuration.
 type sources struct {
 	byName  map[string]identity.Source // nil: it has a fault
+	names   []string
 	used    map[string]bool
 	prepare []func(context.Context)
 }
@@ -49,6 +50,7 @@ func (c *compiler) compileSources() {
 			source = nil
 		}
 		c.sources.byName[b.Name] = source
+		c.sources.names = append(c.sources.names, b.Name)
 	}
 }
 

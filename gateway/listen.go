@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -204,6 +205,9 @@ func (c *trackedConn) left() {
 // NetConn returns the connection below, as *tls.Conn does.
 func (c *trackedConn) NetConn() net.Conn { return c.Conn }
 
+// verbs are how requests begin that were sent to a TLS port in cleartext.
+var verbs = []string{"GET ", "HEAD", "POST", "PUT ", "PATC", "DELE", "OPTI"}
+
 // serve finds out what a connection speaks and hands it over.
 func (l *listener) serve(tracked *trackedConn, nc net.Conn, conf *listenerConf) {
 	client := &exchange.Client{
@@ -218,6 +222,10 @@ func (l *listener) serve(tracked *trackedConn, nc net.Conn, conf *listenerConf) 
 	tc, below, err := l.tls.Handshake(tracked)
 	if err != nil {
 		l.g.log.Debug("TLS handshake", "listener", l.name, "client", client.Peer, "error", err)
+		var record tls.RecordHeaderError
+		if errors.As(err, &record) && slices.Contains(verbs, string(record.RecordHeader[:4])) {
+			tracked.Write([]byte("HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis port speaks TLS: come with https.\n"))
+		}
 		tracked.Close()
 		return
 	}

@@ -45,25 +45,35 @@ func (c *compiler) planServices() []*servicePlan {
 		c.planTLS(p, path)
 		plans = append(plans, p)
 		svc := &service{name: s.Name}
+		svc.entry = c.guard(svc, s, path)
 		c.services[s.Name] = svc
 		c.s.services = append(c.s.services, svc)
 	}
 	return plans
 }
 
+// explicit returns v so that a 0 in the file stays one: to package upstream a
+// zero is nothing said, and less than that is none.
+func explicit[T ~int | ~int64 | ~float64](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
 func settingsOf(s *config.Service) upstream.Settings {
 	set := upstream.Settings{
 		Name:      s.Name,
 		Balance:   upstream.Balance{Kind: s.Balance.Kind, Cookie: s.Balance.Cookie},
-		Outliers:  upstream.Outliers{Off: s.Outliers.Off, Failures: s.Outliers.Failures, Eject: s.Outliers.Eject, MaxEjected: float64(s.Outliers.MaxEjected)},
+		Outliers:  upstream.Outliers{Off: s.Outliers.Off, Failures: s.Outliers.Failures, Eject: s.Outliers.Eject, MaxEjected: explicit(float64(s.Outliers.MaxEjected))},
 		Retries:   upstream.Retries{Attempts: s.Retries.Attempts, Budget: float64(s.Retries.Budget), Body: int64(s.Retries.Body), On: s.Retries.On},
 		SlowStart: s.SlowStart,
 		Timeouts: upstream.Timeouts{
-			Connect: s.Timeouts.Connect, Response: s.Timeouts.Response, Idle: s.Timeouts.Idle,
+			Connect: s.Timeouts.Connect, Response: s.Timeouts.Response, Idle: explicit(s.Timeouts.Idle),
 		},
-		Connections: upstream.Connections{Max: s.Connections.Max, Idle: s.Connections.Idle},
+		Connections: upstream.Connections{Max: s.Connections.Max, Idle: explicit(s.Connections.Idle)},
 		Host:        s.Host,
-		Resolve:     s.Resolve,
+		Resolve:     explicit(s.Resolve),
 	}
 	for _, t := range s.Targets {
 		if t.Weight > 0 {
@@ -148,6 +158,9 @@ func (g *Gateway) openService(p *servicePlan) (*runningService, error) {
 		},
 		Open: func(t upstream.TransportSpec) upstream.Transport {
 			scope := new(lifetime.Scope)
+			if t.Checks {
+				return upstream.OpenHTTP1(t)
+			}
 			return &measured{Transport: upstream.OpenHTTP1(t), handle: g.metrics.Target(scope, name, t.Address), scope: scope}
 		},
 	}

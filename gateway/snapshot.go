@@ -9,6 +9,7 @@ import (
 	"gopura/exchange"
 	"gopura/lifetime"
 	"gopura/route"
+	"gopura/store"
 	"gopura/telemetry"
 	"gopura/upstream"
 )
@@ -24,6 +25,7 @@ type snapshot struct {
 	asserted []string         // request fields that only the gateway sets
 	reserved map[string]*node // paths that sources of identity answer, on every host
 	clean    route.CleanOptions
+	shared   store.Store      // limits that replicas share; nil: none
 	doors    map[string]*door // by the name of the listener
 	scope    *lifetime.Scope
 	access   *telemetry.AccessLog // nil: off
@@ -38,7 +40,8 @@ type snapshot struct {
 // service is a service of the snapshot with what the gateway keeps beside it.
 type service struct {
 	*upstream.Service
-	name string
+	name  string
+	entry exchange.Handler // the service behind its own policies; nil: they have a fault
 }
 
 // node is where a route ends: the compiled chain and what is counted for it.

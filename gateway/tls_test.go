@@ -154,6 +154,10 @@ routes:
 			t.Errorf("%q: %q", request, answer[:n])
 		}
 	}
+	// Who forgets the s gets a hint.
+	if resp, err := http.Get("http://" + g.Address("secure")); err != nil || resp.StatusCode != 400 {
+		t.Errorf("http to an https port: %v %v", resp, err)
+	}
 	// HSTS is on every answer over https, whoever made it, and only ours counts.
 	const want = "max-age=31536000; includeSubDomains"
 	for _, path := range []string{"/", "/up", "/%00", "/%2f"} {

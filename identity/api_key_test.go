@@ -111,7 +111,7 @@ func TestKeyFilesThatAreWrong(t *testing.T) {
 		"owners: { a: { keys: '" + HashAPIKey(key, "p") + "' } }":                   "pepper",
 		"owners: { a: { keys: ['" + hash + "', '" + hash + "'] } }":                 "twice",
 		"owners: { a: { keys: { hash: '" + hash + "', expires: tomorrow } } }":      "expires",
-		"owners: { a: { keys: { hsah: '" + hash + "' } } }":                         "hsah",
+		"owners: { a: { keys: { hsah: '" + hash + "' } } }":                         "missing",
 		"owners: { a: { keys: '" + hash + "', name: x } }":                          "name",
 		"owners: { a: { keys: { hash: '" + hash + "', id: '${env:HOME}' } } }":      "HOME",
 		"owners: { a: { keys: [" + key + "], what: " + key + " } }":                 "what",

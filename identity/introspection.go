@@ -25,6 +25,7 @@ type Introspection struct {
 	Secret   config.Secret `yaml:"client_secret" required:"true" doc:"How it proves that."`
 	Auth     string        `yaml:"auth" enum:"basic,post" default:"basic" doc:"Whether the client's id and secret go into the Authorization field or the form."`
 	CA       string        `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
+	Insecure bool          `yaml:"insecure" doc:"Ask over http, for networks that you trust. This machine's own addresses need no such word."`
 	Timeout  time.Duration `yaml:"timeout" default:"3s" min:"10ms" max:"30s" doc:"How long an answer may take."`
 	Cache    time.Duration `yaml:"cache" default:"30s" min:"0" max:"1h" doc:"How long an active token is remembered; a token that is revoked is accepted until then. 0: the server is asked each time."`
 	Negative time.Duration `yaml:"negative_cache" default:"10s" min:"0" max:"1h" doc:"How long an inactive token is remembered."`
@@ -67,6 +68,9 @@ type introspection struct {
 // Compile implements Spec.
 func (s *Introspection) Compile(env *Env) (Source, error) {
 	if _, err := checkURL(s.URL); err != nil {
+		return nil, &Fault{Path: "url", Pos: s.Pos, Err: err}
+	}
+	if err := checkAddress(s.URL, s.Insecure); err != nil {
 		return nil, &Fault{Path: "url", Pos: s.Pos, Err: err}
 	}
 	client, hangUp, err := newCaller(env, s.CA, s.Timeout)

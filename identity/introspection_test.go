@@ -161,7 +161,7 @@ func TestIntrospectionFaults(t *testing.T) {
 				}
 			}
 		},
-		"hangs":     func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"hangs":     func(rw http.ResponseWriter, r *http.Request) { r.ParseForm(); <-r.Context().Done() },
 		"cut":       func(rw http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
 		"goes away": func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, elsewhere.URL, 307) },
 		"goes to files": func(rw http.ResponseWriter, r *http.Request) {

@@ -197,8 +197,9 @@ func (r *remoteKeys) report(err error) {
 }
 
 // missing is called with a key id that is not in the set, or whose key did not
-// verify a token. It reports whether the set may know better now: the issuer was
-// asked, for this request or another one, and ctx was not over before it answered.
+// verify a token. It returns when the set may know better, and reports whether
+// it does: the issuer was asked, for this request or another one, and answered
+// before ctx was over.
 func (r *remoteKeys) missing(ctx context.Context, kid string) bool {
 	now := r.now()
 	r.mu.Lock()

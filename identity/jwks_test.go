@@ -191,6 +191,10 @@ func TestMadeUpKeys(t *testing.T) {
 		json.NewEncoder(w).Encode(map[string]any{"keys": []any{mallory.jwk()}})
 	}))
 	defer elsewhere.Close()
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	z.Write(make([]byte, 16<<20))
+	z.Close()
 	slow := make(chan struct{})
 	for name, answer := range map[string]http.HandlerFunc{
 		"right":   nil,
@@ -207,11 +211,7 @@ func TestMadeUpKeys(t *testing.T) {
 		},
 		"a bomb": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			var b bytes.Buffer
-			z := gzip.NewWriter(&b)
-			z.Write(make([]byte, 64<<20))
-			z.Close()
-			w.Write(b.Bytes())
+			w.Write(bomb.Bytes())
 		},
 		"slow": func(w http.ResponseWriter, r *http.Request) { <-slow },
 		"to a file": func(w http.ResponseWriter, r *http.Request) {
@@ -421,9 +421,10 @@ func TestRefresh(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	m := newMaker(t, "k", "ES256")
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		r, asked := offline(t, keysAt{url: "https://idp.example/k", refresh: time.Hour, cooldown: time.Second}, func() (*http.Response, error) {
-			if down {
+			if down.Load() {
 				return nil, io.ErrUnexpectedEOF
 			}
 			return keysAnswer(nil, m)
@@ -436,13 +437,13 @@ func TestBackoff(t *testing.T) {
 		if n := asked.Load(); n < 8 || n > 12 {
 			t.Errorf("without keys, asked %d times in a minute", n)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(maxBackoff)
 		good := r.set.Load()
 		if good == nil {
 			t.Fatal("no keys though the issuer is back")
 		}
-		down = true
+		down.Store(true)
 		asked.Store(0)
 		time.Sleep(24 * time.Hour)
 		if n := asked.Load(); n < 250 || n > 350 {

@@ -69,6 +69,9 @@ func (s *JWT) Compile(env *Env) (Source, error) {
 // Files returns what the source is made of besides its settings.
 func (s *JWT) Files(dir string) []string {
 	var files []string
+	if s.CA != "" {
+		files = append(files, inDir(dir, s.CA))
+	}
 	for _, k := range s.Keys {
 		if isPath(k) {
 			files = append(files, inDir(dir, k))

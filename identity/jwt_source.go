@@ -142,7 +142,7 @@ func (s *jwtSource) verify(x *exchange.Exchange, text string, now time.Time) (*e
 }
 
 var (
-	errUnverified  = errors.New("no key of the issuer verifies the signature")
+	errUnverified = errors.New("no key of the issuer verifies the signature")
 	errUnknownKey = errors.New("an unknown key")
 	errNoKeys     = errors.New("the issuer's keys have never been fetched")
 )
@@ -167,12 +167,14 @@ func (s *jwtSource) key(x *exchange.Exchange, t *token) (*verifyKey, error) {
 	if err == nil {
 		return k, nil
 	}
-	// The issuer may have new keys, or another key under the same id.
-	if s.remote.missing(x.Context(), t.kid) {
-		if next := s.remote.set.Load(); next != set {
-			if k, err = next.verify(t); err == nil {
-				return k, nil
-			}
+	// The issuer may have new keys, or another key under the same id; perhaps
+	// they have come just now.
+	if s.remote.set.Load() == set {
+		s.remote.missing(x.Context(), t.kid)
+	}
+	if next := s.remote.set.Load(); next != set {
+		if k, err = next.verify(t); err == nil {
+			return k, nil
 		}
 	}
 	return nil, invalid("%w (key id %q, %s)", err, clipped(t.kid), t.alg)

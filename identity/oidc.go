@@ -35,6 +35,7 @@ type OIDC struct {
 	Upstream    string        `yaml:"upstream" enum:"none,access_token,id_token" default:"none" doc:"The token that the service gets, as a bearer token in Authorization."`
 	Session     OIDCSession   `yaml:"session" doc:"How the session is kept."`
 	CA          string        `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
+	Insecure    bool          `yaml:"insecure" doc:"Ask the issuer over http, for networks that you trust. This machine's own addresses need no such word."`
 	Timeout     time.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"60s" doc:"How long an answer of the issuer may take."`
 }
 
@@ -129,6 +130,8 @@ func (s *OIDC) check() error {
 	var faults []error
 	fault := func(path string, err error) { faults = append(faults, &Fault{Path: path, Pos: s.Pos, Err: err}) }
 	if _, err := checkURL(s.Issuer); err != nil {
+		fault("issuer", err)
+	} else if err := checkAddress(s.Issuer, s.Insecure); err != nil {
 		fault("issuer", err)
 	}
 	for path, value := range map[string]string{"callback": s.Callback, "logout": s.Logout} {

@@ -31,12 +31,13 @@ var errRefused = errors.New("the issuer's tokens are refused")
 
 // oidcIssuer knows an issuer's endpoints and keys. It outlives configurations.
 type oidcIssuer struct {
-	url     string
-	http    *http.Client
-	timeout time.Duration
-	known   atomic.Pointer[issuerFacts]
-	failed  *memory[struct{}, error]
-	flights flights[struct{}, *issuerFacts]
+	url      string
+	http     *http.Client
+	timeout  time.Duration
+	insecure bool
+	known    atomic.Pointer[issuerFacts]
+	failed   *memory[struct{}, error]
+	flights  flights[struct{}, *issuerFacts]
 }
 
 // issuerFacts is what discovery said.
@@ -48,13 +49,13 @@ type issuerFacts struct {
 }
 
 func holdIssuer(env *Env, s *OIDC) (*oidcIssuer, error) {
-	key := stateKey("oidc issuer", s.Issuer, s.CA, s.Timeout.String(), s.ClientID)
+	key := stateKey("oidc issuer", s.Issuer, s.CA, s.Timeout.String(), s.ClientID, fmt.Sprint(s.Insecure))
 	return lifetime.Hold(env.Pool, env.Scope, key, func() (*oidcIssuer, func(), error) {
 		client, hangUp, err := newCaller(env, s.CA, s.Timeout)
 		if err != nil {
 			return nil, nil, &Fault{Path: "ca", Pos: s.Pos, Err: err}
 		}
-		return &oidcIssuer{url: s.Issuer, http: client, timeout: s.Timeout, failed: newMemory[struct{}, error](2)}, hangUp, nil
+		return &oidcIssuer{url: s.Issuer, http: client, timeout: s.Timeout, insecure: s.Insecure, failed: newMemory[struct{}, error](2)}, hangUp, nil
 	})
 }
 
@@ -113,6 +114,9 @@ func (i *oidcIssuer) ask(ctx context.Context) (*issuerFacts, error) {
 	for _, u := range []string{p.Endpoint().AuthURL, p.Endpoint().TokenURL} {
 		if _, err := checkURL(u); err != nil {
 			return nil, errors.New("discovery: an endpoint is missing or no URL")
+		}
+		if err := checkAddress(u, i.insecure); err != nil {
+			return nil, fmt.Errorf("discovery: an endpoint: %w", err)
 		}
 	}
 	if _, err := checkURL(more.EndSession); err != nil {
@@ -255,6 +259,9 @@ func (s *session) take(o *oidcLogin, id *oidc.IDToken, raw string, token *oauth2
 		s.Access = token.AccessToken
 	}
 	expires := token.Expiry
+	if token.ExpiresIn > 0 {
+		expires = now.Add(time.Duration(min(token.ExpiresIn, 1<<31)) * time.Second)
+	}
 	if id != nil && (expires.IsZero() || o.settings.Upstream == "id_token" && id.Expiry.Before(expires)) {
 		expires = id.Expiry
 	}

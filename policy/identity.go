@@ -8,6 +8,7 @@ import (
 
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/expr"
 	"gopura/identity"
 )
 
@@ -37,7 +38,11 @@ func (s *Identity) Compile(env *Env) (exchange.Middleware, error) {
 		source, known := env.source(name)
 		switch {
 		case !known:
-			fault("accept", s.Pos, "there is no source of identity %q", name)
+			hint := config.Suggest(name, env.Identities)
+			if len(env.Identities) == 0 {
+				hint = "add it to the top-level identity"
+			}
+			faults = append(faults, &Fault{Path: "accept", Pos: s.Pos, Err: &expr.Error{Message: fmt.Sprintf("there is no source of identity %q", name), Hint: hint}})
 		case slices.Contains(s.Accept[:i], name):
 			fault("accept", s.Pos, "%q is named twice", name)
 		case source == nil: // has a fault of its own

@@ -16,7 +16,10 @@ var Kinds = []Kind{
 	{"roles", Authorize, rolesDoc, func() Spec { return new(Roles) }},
 	{"allow", Authorize, allowDoc, func() Spec { return new(Allow) }},
 	{"opa", Authorize, opaDoc, func() Spec { return new(OPA) }},
-	{"validate", Shape, validateDoc, func() Spec { return new(Validate) }}, // what the client sent, before it is changed
+	{"limit", Limits, limitDoc, func() Spec { return new(Limit) }},
+	{"quota", Limits, quotaDoc, func() Spec { return new(Quota) }},
+	{"concurrency", Limits, concurrencyDoc, func() Spec { return new(Concurrency) }}, // last: a slot is held for as short as can be
+	{"validate", Shape, validateDoc, func() Spec { return new(Validate) }},           // what the client sent, before it is changed
 	{"strip_prefix", Shape, stripPrefixDoc, func() Spec { return new(StripPrefix) }},
 	{"rewrite", Shape, rewriteDoc, func() Spec { return new(Rewrite) }},
 	{"headers", Shape, headersDoc, func() Spec { return new(Headers) }},

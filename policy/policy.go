@@ -9,6 +9,7 @@ import (
 	"gopura/expr"
 	"gopura/identity"
 	"gopura/lifetime"
+	"gopura/store"
 )
 
 // Stage is when a policy runs.
@@ -18,7 +19,7 @@ const (
 	Guard     Stage = iota // cheap refusals: sizes, methods, address lists
 	Identify               // who is calling
 	Authorize              // may they
-	Limit                  // how much
+	Limits                 // how much
 	Shape                  // headers, rewrites, bodies
 )
 
@@ -65,9 +66,22 @@ type Env struct {
 	// Identity returns a source of identity and whether there is one of that
 	// name; nil, true: it could not be compiled. Nil: there are none.
 	Identity func(name string) (identity.Source, bool)
+	// Identities are the names of the sources.
+	Identities []string
 	// Asserts says that the gateway alone sets these request fields: they are
 	// taken from no client, on no route. Nil: nobody strips them.
 	Asserts func(names ...string)
+
+	// Store keeps the limits: together with the other replicas, or as Local does.
+	Store store.Store
+	// Local keeps them in this process.
+	Local store.Store
+	// Shapes has the numbers of each limit of the configuration by its name, so
+	// that one name has one meaning. Nil: nobody looks.
+	Shapes map[string]string
+	// Limited returns how to count a request that a policy limits, in a mode. Nil:
+	// nobody counts.
+	Limited func(policy, mode string) func()
 
 	identified bool // the route has an identity policy, so a refused client can be told how to prove who it is
 }
@@ -84,6 +98,14 @@ func (e *Env) refused(x *exchange.Exchange, policy, part string, err *exchange.E
 	if e.Refused != nil {
 		e.Refused(x, policy, part, err)
 	}
+}
+
+// counter returns how to count a request that a policy limits.
+func (e *Env) counter(policy, mode string) func() {
+	if e.Limited == nil {
+		return func() {}
+	}
+	return e.Limited(policy, mode)
 }
 
 // source returns a source of identity, and whether there is one.

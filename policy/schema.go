@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,9 +22,15 @@ import (
 
 // schema is a compiled JSON Schema.
 type schema struct {
-	compiled *jsonschema.Schema
-	types    map[string][]string // of its properties: what texts are turned into
-	items    map[string][]string // of the items of those that are lists
+	// Each validation counts its steps, so that each has a copy of its own.
+	copies sync.Pool           // of *schemaCopy
+	types  map[string][]string // of its properties: what texts are turned into
+	items  map[string][]string // of the items of those that are lists
+}
+
+type schemaCopy struct {
+	*jsonschema.Schema
+	budget budget
 }
 
 const maxSchema = 4 << 20
@@ -54,39 +61,67 @@ func compileSchema(s *SchemaSpec) (*schema, error) {
 		return nil, err
 	}
 	at := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	c.UseLoader(jsonschema.SchemeURLLoader{"file": schemaFiles{filepath.Dir(path)}})
-	if err := c.AddResource(at, doc); err != nil {
-		return nil, err
-	}
-	compiled, err := c.Compile(at)
+	files := &schemaFiles{dir: filepath.Dir(path), loaded: map[string]any{at: doc}}
+	first, err := files.compile(at)
 	if err != nil {
 		return nil, errors.New(oneLine(err.Error()))
 	}
-	out := &schema{compiled: compiled}
+	files.closed = true
+	out := new(schema)
 	out.types, out.items = propertyTypes(doc)
+	out.copies.New = func() any {
+		c, err := files.compile(at)
+		if err != nil {
+			return (*schemaCopy)(nil) // it could be compiled once
+		}
+		return c
+	}
+	out.copies.Put(first)
 	return out, nil
 }
 
-// schemaFiles loads files of one folder and those below it.
-type schemaFiles struct{ dir string }
+// schemaFiles loads files of one folder and those below it, once.
+type schemaFiles struct {
+	dir    string
+	loaded map[string]any
+	closed bool // all there is to load has been: nothing is written any more
+}
+
+func (l *schemaFiles) compile(at string) (*schemaCopy, error) {
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	c.UseLoader(l)
+	s, err := c.Compile(at)
+	if err != nil {
+		return nil, err
+	}
+	out := &schemaCopy{Schema: s}
+	out.budget.watch(s, map[*jsonschema.Schema]bool{})
+	return out, nil
+}
 
 // Load implements jsonschema.URLLoader.
-func (l schemaFiles) Load(at string) (any, error) {
+func (l *schemaFiles) Load(at string) (any, error) {
+	if doc, ok := l.loaded[at]; ok {
+		return doc, nil
+	}
 	path, err := jsonschema.FileLoader{}.ToFile(at)
 	if err != nil {
 		return nil, err
 	}
 	rel, err := filepath.Rel(l.dir, path)
-	if err != nil || !filepath.IsLocal(rel) {
+	if err != nil || !filepath.IsLocal(rel) || l.closed {
 		return nil, errors.New("a schema refers to files of its own folder only")
 	}
 	text, err := readFile(path, maxSchema)
 	if err != nil {
 		return nil, err
 	}
-	return jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err == nil {
+		l.loaded[at] = doc
+	}
+	return doc, err
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -124,7 +159,17 @@ func typeWords(schema map[string]any) []string {
 
 // check appends what is wrong with a value.
 func (s *schema) check(flaws []exchange.Flaw, in string, v any) []exchange.Flaw {
-	err := s.compiled.Validate(v)
+	c := s.copies.Get().(*schemaCopy)
+	if c == nil {
+		return append(flaws, exchange.Flaw{Pointer: in, Detail: "can't be checked"})
+	}
+	c.budget.start(v)
+	err := c.Validate(v)
+	spent := c.budget.spent()
+	s.copies.Put(c)
+	if spent { // whatever came out: a "not" turns a failure round
+		return append(flaws, exchange.Flaw{Pointer: in, Detail: errBudget.Error()})
+	}
 	if err == nil {
 		return flaws
 	}

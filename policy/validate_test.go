@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"gopura/config"
 	"gopura/exchange"
@@ -257,6 +259,57 @@ func TestSchemaFiles(t *testing.T) {
 			t.Errorf("%+v was accepted", v)
 		}
 	}
+}
+
+// A schema that refers to itself in alternatives doubles the work with each
+// level; a small body must not keep a processor busy for ever.
+func TestValidateEnds(t *testing.T) {
+	expression := `{"$ref": "#/$defs/e", $defs: {e: {anyOf: [
+	  {type: object, properties: {and: {$ref: "#/$defs/e"}}, required: [a]}, {type: object, properties: {and: {$ref: "#/$defs/e"}}, required: [b]},
+	  {type: object, properties: {and: {$ref: "#/$defs/e"}}, required: [c]}, {type: integer} ]}}}`
+	negated := `{"$ref": "#/$defs/e", $defs: {e: {not: {anyOf: [{items: {$ref: "#/$defs/e"}, maxItems: 0}, {items: {$ref: "#/$defs/e"}, type: string}, {type: array, items: {allOf: [{$ref: "#/$defs/e"}, {$ref: "#/$defs/e"}]}, minItems: 2}]}}}}`
+	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	for name, c := range map[string]struct{ schema, body string }{
+		"alternatives": {expression, strings.Repeat(`{"and":`, 60) + `"x"` + strings.Repeat("}", 60)},
+		"negated":      {negated, strings.Repeat("[", 60) + strings.Repeat("]", 60)},
+	} {
+		start := time.Now()
+		_, err := serve(t, newEnv(t), decoded(t, "validate: { body: { schema: "+flat(c.schema)+" } }"), posting(c.body))
+		if d := time.Since(start); d > 5*time.Second || !exchange.RequestInvalid.Is(err) || flawsOf(err) != "# too much to check" {
+			t.Errorf("%s: %v: %s in %v", name, err, flawsOf(err), d)
+		}
+	}
+	// What is large but plain is checked to the end.
+	spec := decoded(t, "validate: { body: { schema: "+flat(expression)+" } }")
+	if got := code(t, newEnv(t), spec, posting(`{"c":1,"and":{"b":1,"and":{"a":1,"and":7}}}`)); got != "" {
+		t.Error(got)
+	}
+	spec = decoded(t, `validate: { body: { schema: {items: {type: object, required: [id], properties: {id: {type: integer, minimum: 0}, at: {type: string, format: date-time}}}} } }`)
+	large := "[" + strings.Repeat(`{"id":1,"at":"2027-01-31T12:00:00Z"},`, 20000) + `{"id":2}]`
+	if got := code(t, newEnv(t), spec, posting(large)); got != "" {
+		t.Error(got)
+	}
+}
+
+// Many requests at the same time do not count each other's steps.
+func TestValidateInParallel(t *testing.T) {
+	spec := decoded(t, "validate: { body: { schema: "+strings.ReplaceAll(orderSchema, "\n", " ")+" } }")
+	link, err := spec.Compile(newEnv(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 200 {
+				err := link(nodeOK).Serve(posting(fmt.Sprintf(`{"sku":"tea","count":%d}`, i)))
+				if (err != nil) != (i == 0) {
+					t.Errorf("%d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // However much is wrong, the client is told a little, and no bytes of its own

@@ -41,10 +41,12 @@ import (
 // anything is granted again, the excess does not add up over time. ∎
 //
 // A settling call whose answer was lost is made again: so a fault of the network
-// counts against the client, at most one advance for each, and what a replica
-// held when it died or when an answer was lost comes back with time. A debt of
-// more than owedMost whole limits, a store that forgets (FLUSHALL, a failover
-// that loses writes) and Charge are outside of the bound.
+// counts against the client, at most one advance for each. What a replica held
+// when it died, or was granted by an answer that was lost, comes back with time.
+// For costs above 1, hold is at least the largest cost. Outside of the bound are:
+// what a replica was ahead when it died (one advance), a debt of more than
+// owedMost whole limits, a store that forgets (FLUSHALL, a failover that loses
+// writes), decisions by OnFailure, and Charge.
 //
 // # How much too little
 //
@@ -71,13 +73,15 @@ type lease struct {
 	since int64   // of the last call
 	pace  float64 // tokens a second that were asked for here lately
 	back  int64   // the slot of the last grant
-	quiet bool    // nothing was asked since the sweeper came by
+	quiet int     // visits of the sweeper since something was asked
 }
 
 const (
 	horizon = 50 * time.Millisecond // how long a lease should last
-	retake  = time.Millisecond      // how often to ask, at most, for a key that has nothing
+	retake  = 5 * time.Millisecond  // how often to ask for a key that has nothing, at most
 	dead    = math.MinInt64 / 2
+
+	quietVisits = 2 // of the sweeper, after which a lease goes back
 )
 
 // hold is the most that a replica may have of a limit without using it.
@@ -143,22 +147,38 @@ func (e *lease) charge(cost, limit int64) (ok bool) {
 	}
 }
 
-// prepare says what the next call is to ask, at a time of the owner's clock.
-func (e *lease) prepare(now, limit int64) ask {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// measure takes note of what was asked since the last time. mu is held.
+func (e *lease) measure(now int64) {
 	asked := e.asked.Swap(0)
 	if asked > 0 {
-		e.quiet = false
+		e.quiet = 0
 	}
 	if passed := now - e.since; e.since != 0 && passed > 0 {
 		weight := min(float64(passed)/float64(horizon), 1)
 		e.pace += (float64(asked)*1e9/float64(passed) - e.pace) * weight
 	}
 	e.since = now
+}
 
+// visit is the sweeper's: idle is a lease that nobody has asked for in a while;
+// ask, that it has something to settle or to give back.
+func (e *lease) visit(now int64) (idle, ask bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.quiet++
+	e.measure(now)
+	b := e.balance.Load()
+	idle = e.quiet > quietVisits
+	return idle, b < 0 || idle && b > 0
+}
+
+// prepare says what the next call is to ask, at a time of the owner's clock.
+func (e *lease) prepare(now, limit int64) ask {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.measure(now)
 	target := min(int64(math.Ceil(e.pace*horizon.Seconds()-0.5)), hold(limit))
-	if e.quiet {
+	if e.quiet > quietVisits {
 		target = 0
 	}
 	a := ask{back: e.back}
@@ -166,6 +186,7 @@ func (e *lease) prepare(now, limit int64) ask {
 	for {
 		b := e.balance.Load()
 		switch {
+		case b <= dead/2: // forgotten meanwhile
 		case b < 0:
 			a.settle = -b
 			a.want, a.least = max(target, need), need
@@ -183,9 +204,11 @@ func (e *lease) prepare(now, limit int64) ask {
 	return a
 }
 
-// finish books the answer to what prepare asked, or that there was none. again
-// says that there is more to ask at once.
-func (e *lease) finish(r answer, err error, now, limit int64) (again bool) {
+// finish books the answer to what prepare asked, or that there was none. regain
+// is how long what a replica may hold takes to come back: when there is nothing
+// left, it asks twice in that time, so that it gets its share also of a small
+// bucket that fills fast. again says that there is more to ask at once.
+func (e *lease) finish(r answer, err error, now, limit int64, regain time.Duration) (again bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
@@ -202,7 +225,7 @@ func (e *lease) finish(r answer, err error, now, limit int64) (again bool) {
 	}
 	next := int64(0)
 	if r.remaining == 0 || r.retry > 0 {
-		next = now + int64(max(r.retry, retake))
+		next = now + int64(max(r.retry, min(retake, regain/2), retake/20))
 	}
 	e.next.Store(next)
 	b := e.balance.Add(max(a.settle, 0) + r.granted)

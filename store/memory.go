@@ -30,10 +30,13 @@ type opened struct {
 	refs  int
 	state any // *table or *rolling
 	top   *top
-	last  describer // the limiter opened last: its numbers are in force
+	last  described // the limiter opened last: its numbers are in force
 }
 
-type describer interface{ describe() LimiterState }
+type described interface {
+	Limiter
+	describe() LimiterState
+}
 
 // NewMemory returns an empty store.
 func NewMemory(o MemoryOptions) *Memory {
@@ -119,6 +122,16 @@ func (m *Memory) Window(name string, w Window, o LimiterOptions) (Limiter, error
 	l := &rollingLimiter{use: use{m: m, name: name, o: s}, t: s.state.(*rolling), w: w, slot: w.slot()}
 	s.last = l
 	return l, nil
+}
+
+// Find implements Store.
+func (m *Memory) Find(name string) Limiter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o := m.opened[name]; o != nil {
+		return o.last
+	}
+	return nil
 }
 
 // State implements Store.

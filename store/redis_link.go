@@ -20,6 +20,10 @@ import (
 type link struct {
 	options rueidis.ClientOption
 	timeout time.Duration
+
+	prefix     string
+	clientTime bool
+
 	client  atomic.Pointer[rueidis.Client]
 	queue   chan work
 	breaker *breaker
@@ -30,13 +34,14 @@ type link struct {
 	count   linkCount
 }
 
-type linkCount struct{ calls, failures, timeouts, reloads, full, connects, degraded, refused atomic.Uint64 }
+type linkCount struct{ calls, failures, timeouts, reloads, full, connects, degraded atomic.Uint64 }
 
 // work is a script call that is waiting to be made. Its arguments are made
 // when it is sent: so that what happened while it waited is in them.
 type work interface {
 	prepare() (s *script, key string, args []string)
-	finish(values []int64, err error)
+	// finish takes what came of it, and returns what is wrong with that.
+	finish(values []int64, err error) error
 }
 
 const (
@@ -169,8 +174,7 @@ func (l *link) run(batch []work) {
 	results := l.exchange(ctx, calls)
 	cancel()
 	for i, w := range batch {
-		l.note(results[i].err)
-		w.finish(results[i].values, results[i].err)
+		l.note(w.finish(results[i].values, results[i].err))
 	}
 }
 
@@ -309,8 +313,7 @@ var probeShape = newRateShape(Rate{Count: 1000, Per: time.Second, Burst: 1000})
 func (l *link) probe() error {
 	ctx, cancel := context.WithTimeout(l.stopped, l.timeout)
 	defer cancel()
-	begin := time.Now()
-	r := l.exchange(ctx, []call{{rateScript, "gopura:probe", probeShape.args(ask{want: 1, least: 1}, begin, false)}})[0]
+	r := l.exchange(ctx, []call{{rateScript, l.prefix + ":probe", probeShape.args(ask{want: 1}, time.Now(), l.clientTime)}})[0]
 	if r.err == nil && len(r.values) != 3 {
 		r.err = errGarbage
 	}

@@ -5,7 +5,8 @@
 -- length      microseconds of a slot; 0: calendar, and start is its start
 -- slots       how many slots before the current one still count
 -- limit cap   the quota, and the most that can be counted
--- settle      to count unasked; below 0: to give back, to the slot back first
+-- settle      to count unasked; below 0: to give back, to the slot back first,
+--             and to no other day than that of back (0: any)
 -- want least  grant as many as there are, from least to want, or none
 -- ttl         milliseconds that a calendar window lasts
 local now, length, start, slots = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -55,7 +56,7 @@ end
 if settle > 0 then
   settle = math.min(settle, cap - used)
   if settle > 0 then add(current, settle) end
-elseif settle < 0 and (length > 0 or back == current) then
+elseif settle < 0 and (length > 0 or back == current or back == 0) then
   local rest = -settle
   local function give(s)
     local n = math.min(rest, count[s])

@@ -15,6 +15,9 @@ type Store interface {
 	// Window opens the limiter of that name as a quota. A name that is open
 	// already keeps its counts, unless the length of the window has changed.
 	Window(name string, w Window, o LimiterOptions) (Limiter, error)
+	// Find returns the limiter that was opened last under a name, or nil. Whoever
+	// asks does not close it.
+	Find(name string) Limiter
 	// State is a live view. It does not wait for the network.
 	State() StoreState
 	Close()
@@ -183,6 +186,7 @@ type StoreState struct {
 	Ready    bool           `json:"ready"`            // memory always is
 	Detail   string         `json:"detail,omitempty"` // why not
 	Limiters []LimiterState `json:"limiters"`         // in order of their names
+	Redis    *RedisState    `json:"redis,omitempty"`
 }
 
 // LimiterState is what an operator sees of a limiter.

@@ -72,7 +72,7 @@ func (t *top) find(key []byte) *topKey {
 }
 
 // list returns the busiest keys with what l knows of them.
-func (t *top) list(n int, l Limiter) []KeyState {
+func (t *top) list(n int, l interface{ Peek([]byte) (Decision, bool) }) []KeyState {
 	t.mu.Lock()
 	var list []KeyState
 	for _, k := range t.keys {
@@ -87,4 +87,8 @@ func (t *top) list(n int, l Limiter) []KeyState {
 		k.Limit, k.Remaining, k.ResetAfter = d.Limit, d.Remaining, d.ResetAfter
 	}
 	return list
+}
+
+type peeker interface {
+	Peek(key []byte) (Decision, bool)
 }

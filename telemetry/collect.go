@@ -30,6 +30,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, t := range c.m.targets.all() {
 		t.collect(out)
 	}
+	for _, l := range c.m.limits.all() {
+		out.count(limitedTotal, &l.n, l.key.route, l.key.policy, l.key.mode)
+	}
+	for _, s := range c.m.shadows.all() {
+		out.count(shadowTotal, &s.n, s.key.route, s.key.policy, s.key.code)
+	}
 	for _, l := range c.m.listeners.all() {
 		closed := l.Closed.n.Load() // before Accepted: open is never negative
 		out.count(connectionsAccepted, &l.Accepted.n, l.name)
@@ -64,6 +70,7 @@ func (m *Metrics) collect(out samples) {
 		out.gauge(configInfo, 1, hash)
 	}
 	out.count(recordsDropped, &m.AccessDropped.n)
+	out.gauge(configRetiring, float64(m.Retiring.n.Load()))
 	out.gauge(buildInfo, 1, label(m.build.Version), label(m.build.Revision), runtime.Version())
 }
 

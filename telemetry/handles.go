@@ -116,6 +116,18 @@ type Listener struct {
 	name string
 }
 
+// Limited is the handle of a policy that limits.
+type Limited struct {
+	Counter
+	key limitKey
+}
+
+// Shadowed is the handle of refusals that a policy in shadow mode did not make.
+type Shadowed struct {
+	Counter
+	key shadowKey
+}
+
 // classes is the number of status classes: none, 1xx to 5xx.
 const classes = 6
 

@@ -24,6 +24,7 @@ type Build struct {
 // Metrics holds every metric of a gateway. It is safe for concurrent use.
 type Metrics struct {
 	AccessDropped Counter // access records that were lost
+	Retiring      Gauge   // earlier configurations that are still in use
 
 	registry  *prometheus.Registry
 	descs     [metricCount]*prometheus.Desc
@@ -33,6 +34,8 @@ type Metrics struct {
 	services  handles[string, Service]
 	targets   handles[targetKey, Target]
 	listeners handles[string, Listener]
+	limits    handles[limitKey, Limited]
+	shadows   handles[shadowKey, Shadowed]
 	hooks     handles[*func(), func()]
 	scrape    sync.Mutex // hooks run one at a time
 
@@ -42,6 +45,10 @@ type Metrics struct {
 	hash             string
 	generation       uint64
 }
+
+type limitKey struct{ route, policy, mode string }
+
+type shadowKey struct{ route, policy, code string }
 
 type targetKey struct{ service, address string }
 
@@ -87,6 +94,19 @@ func (m *Metrics) Target(s *lifetime.Scope, service, address string) *Target {
 func (m *Metrics) Listener(s *lifetime.Scope, name string) *Listener {
 	name = label(name)
 	return m.listeners.hold(s, name, func() *Listener { return &Listener{name: name} })
+}
+
+// Limited returns the handle of a policy that limits, in a mode, held by s.
+func (m *Metrics) Limited(s *lifetime.Scope, route, policy, mode string) *Limited {
+	key := limitKey{label(route), policy, mode}
+	return m.limits.hold(s, key, func() *Limited { return &Limited{key: key} })
+}
+
+// Shadowed returns the handle of the refusals with a code that a policy would
+// have made in shadow mode, held by s.
+func (m *Metrics) Shadowed(s *lifetime.Scope, route, policy, code string) *Shadowed {
+	key := shadowKey{label(route), policy, code}
+	return m.shadows.hold(s, key, func() *Shadowed { return &Shadowed{key: key} })
 }
 
 // OnScrape has f called before metrics are read, until s is closed: to set

@@ -256,6 +256,8 @@ func TestNames(t *testing.T) {
 	m.Service(s, "s")
 	m.Target(s, "s", "t").Attempt(200, nil, 0)
 	m.Listener(s, "l").Full.Inc()
+	m.Limited(s, "r", "limit", "enforce").Inc()
+	m.Shadowed(s, "r", "limit", "rate_limited").Inc()
 	m.Applied(1, "h", time.Now())
 	var b bytes.Buffer
 	m.Write(&b, "")

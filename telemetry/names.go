@@ -30,6 +30,8 @@ const (
 	serviceRetries
 	serviceRetriesRefused
 	serviceBreaker
+	limitedTotal
+	shadowTotal
 	connectionsAccepted
 	connectionsRefused
 	connectionsOpen
@@ -37,6 +39,7 @@ const (
 	reloadsTotal
 	configApplied
 	configGeneration
+	configRetiring
 	configInfo
 	recordsDropped
 	buildInfo
@@ -60,6 +63,8 @@ var table = [metricCount]Metric{
 	serviceRetries:        {"gopura_service_retries_total", "counter", []string{"service"}, "Attempts after the first."},
 	serviceRetriesRefused: {"gopura_service_retries_refused_total", "counter", []string{"service"}, "Retries that were not made because the budget was used up."},
 	serviceBreaker:        {"gopura_service_breaker_state", "gauge", []string{"service"}, "Circuit breaker: 0 closed (requests pass), 1 half open (a few probe), 2 open (requests are refused)."},
+	limitedTotal:          {"gopura_limited_total", "counter", []string{"route", "policy", "mode"}, "Requests that limit, quota or concurrency refused, or in shadow mode would have refused. route is the route, or \"service\" and a name for the limits of a service."},
+	shadowTotal:           {"gopura_shadow_refusals_total", "counter", []string{"route", "policy", "code"}, "Requests that a policy in shadow mode would have refused, with the code of the answer that they did not get."},
 	connectionsAccepted:   {"gopura_connections_accepted_total", "counter", []string{"listener"}, "Client connections that were accepted."},
 	connectionsRefused:    {"gopura_connections_refused_total", "counter", []string{"listener"}, "Client connections that were closed at once because there were too many."},
 	connectionsOpen:       {"gopura_connections_open", "gauge", []string{"listener"}, "Client connections that are open."},
@@ -67,6 +72,7 @@ var table = [metricCount]Metric{
 	reloadsTotal:          {"gopura_config_reloads_total", "counter", []string{"outcome"}, "Configurations that were offered. outcome is applied or refused."},
 	configApplied:         {"gopura_config_last_applied_timestamp_seconds", "gauge", nil, "When the configuration in force was applied, in Unix time."},
 	configGeneration:      {"gopura_config_generation", "gauge", nil, "Number of the configuration in force; the first one is 1."},
+	configRetiring:        {"gopura_config_retiring", "gauge", nil, "Earlier configurations that exchanges still end with: long streams and tunnels keep theirs."},
 	configInfo:            {"gopura_config_info", "gauge", []string{"hash"}, "Always 1. hash identifies the content of the configuration in force."},
 	recordsDropped:        {"gopura_access_records_dropped_total", "counter", nil, "Access records that were lost because the sink stalled or failed."},
 	buildInfo:             {"gopura_build_info", "gauge", []string{"version", "revision", "go"}, "Always 1. Which build this is."},

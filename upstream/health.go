@@ -34,7 +34,7 @@ func (s *Service) check(ctx context.Context, sp *spec, t *Target) {
 	spec := s.transport(sp, t.Address)
 	if !h.TCP {
 		spec.ConnectTimeout, spec.ResponseTimeout, spec.IdleTimeout = h.Timeout, h.Timeout, 2*h.Interval
-		spec.MaxConns, spec.MaxIdle = 2, 1
+		spec.MaxConns, spec.MaxIdle, spec.Checks = 2, 1, true
 		if h.Host != "" {
 			spec.Authority = h.Host
 		} else if spec.Authority == "" {

@@ -90,7 +90,7 @@ func (t *Target) ejected() bool { return !t.ejectedUntil.IsZero() }
 // ejectable returns how many of n candidates may be ejected at a time: the
 // configured share, and never the last one.
 func (s *Service) ejectable(n int) int {
-	return min(int(s.set.Outliers.MaxEjected*float64(n)+1e-9), n-1)
+	return min(int(max(s.set.Outliers.MaxEjected, 0)*float64(n)+1e-9), n-1)
 }
 
 // eject takes t out of the rotation for a time, unless too many are out. The

@@ -11,6 +11,7 @@ import (
 const (
 	lookupTimeout = 5 * time.Second
 	lookupRetry   = time.Second // after a failure, doubled each time up to Settings.Resolve
+	maxRetry      = time.Minute // or up to this, when a name is looked up once
 )
 
 // watch looks a name up again and again, and says when it has the first time.
@@ -20,6 +21,11 @@ func (s *Service) watch(sp *spec, ready chan<- struct{}) {
 	retry := lookupRetry
 	for {
 		wait := s.set.Resolve
+		once := wait < 0
+		if once {
+			wait = maxRetry
+		}
+		longest := wait
 		addresses, err := s.lookup(sp)
 		if s.ctx.Err() != nil {
 			return
@@ -28,14 +34,14 @@ func (s *Service) watch(sp *spec, ready chan<- struct{}) {
 			retry = lookupRetry
 		} else {
 			wait = min(retry, wait)
-			retry = min(2*retry, s.set.Resolve)
+			retry = min(2*retry, longest)
 		}
 		s.resolved(sp, addresses, err)
 		if !told {
 			told = true
 			ready <- struct{}{}
 		}
-		if !sleep(s.ctx, s.jitter(wait)) {
+		if once && err == nil || !sleep(s.ctx, s.jitter(wait)) {
 			return
 		}
 	}

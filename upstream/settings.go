@@ -15,7 +15,8 @@ import (
 )
 
 // Settings describe a service. What is zero and makes no sense as zero gets
-// its default.
+// its default; a negative Resolve is once, a negative Timeouts.Idle is no limit,
+// and a negative Connections.Idle or Outliers.MaxEjected is none.
 type Settings struct {
 	Name        string
 	Targets     []TargetSpec

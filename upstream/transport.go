@@ -31,6 +31,8 @@ type TransportSpec struct {
 	ConnectTimeout, ResponseTimeout, IdleTimeout time.Duration
 	MaxConns, MaxIdle                            int
 
+	Checks bool // it carries health checks, not exchanges
+
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
 }
 

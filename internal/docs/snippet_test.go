@@ -23,6 +23,7 @@ import (
 
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/internal/testca"
 )
 
 // environment is what ${env:…} finds in the configurations of the pages.
@@ -37,7 +38,12 @@ var environment = map[string]string{
 func files(t *testing.T, dir string) {
 	t.Helper()
 	cert, key := certificate(t)
+	clients := testca.New(t, "clients")
+	list := filepath.Join(dir, "clients.crl")
+	clients.List(list, time.Now().Add(time.Hour))
 	for name, text := range map[string][]byte{
+		"tls/clients.crt": read(t, clients.File),
+		"tls/clients.crl": read(t, list),
 		"tls/shop.crt":    cert,
 		"tls/shop.key":    key,
 		"tls/service.crt": cert,
@@ -51,6 +57,15 @@ func files(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 func certificate(t *testing.T) (cert, key []byte) {
