@@ -77,7 +77,7 @@ func ReadAll(b Body, limit int64) ([]byte, error) {
 	}
 	var out []byte
 	if n := b.Len(); n > 0 {
-		out = make([]byte, 0, n)
+		out = make([]byte, 0, min(n, 4*BufferSize)) // what is announced need not come
 	}
 	for {
 		p, err := b.Next()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/netip"
+	"runtime/debug"
 	"time"
 )
 
@@ -136,13 +137,10 @@ type Identity struct {
 func (x *Exchange) OnDone(f func(*Exchange)) { x.done = append(x.done, f) }
 
 // Done runs the done stack, cancels the context and gives the memory back.
-// Only the front end that owns x calls it.
+// Only the front end that owns x calls it. A panic in the stack becomes the
+// exchange's error, which those that are registered earlier still see.
 func (x *Exchange) Done() {
-	for n := len(x.done); n > 0; n = len(x.done) {
-		f := x.done[n-1]
-		x.done[n-1] = nil
-		x.done = x.done[:n-1]
-		f(x)
+	for !x.unwind() {
 	}
 	x.endSignal()
 	for i, b := range x.bufs {
@@ -150,6 +148,22 @@ func (x *Exchange) Done() {
 		x.bufs[i] = nil
 	}
 	x.bufs = x.bufs[:0]
+}
+
+// unwind runs the done stack until it has ended or one of it panics.
+func (x *Exchange) unwind() (ended bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.Err = Internal.Errorf("panic after the answer: %v\n%s", p, debug.Stack())
+		}
+	}()
+	for n := len(x.done); n > 0; n = len(x.done) {
+		f := x.done[n-1]
+		x.done[n-1] = nil
+		x.done = x.done[:n-1]
+		f(x)
+	}
+	return true
 }
 
 // Reset makes x ready for the next request of the same owner. It keeps memory.

@@ -50,6 +50,7 @@ type Gateway struct {
 	started time.Time
 
 	connections atomic.Int64 // open client connections
+	audits      audits
 
 	reloading  sync.Mutex // one change at a time; guards generation and stopped
 	generation uint64
@@ -281,10 +282,15 @@ func (g *Gateway) Ready() bool { return !g.draining.Load() && g.current.Get() !=
 
 // ReopenLogs opens log files anew, for rotation.
 func (g *Gateway) ReopenLogs() error {
-	if s := g.current.Get(); s != nil && s.Value.access != nil {
-		return s.Value.access.Reopen()
+	s := g.current.Enter()
+	if s == nil {
+		return nil
 	}
-	return nil
+	defer s.Leave()
+	if s.Value.access == nil {
+		return nil
+	}
+	return s.Value.access.Reopen()
 }
 
 // shadow returns how to count what policies of a route in shadow mode would

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"gopura/exchange"
 	"gopura/identity"
 )
 
@@ -92,15 +91,4 @@ func (c *compiler) asserts(names ...string) {
 			c.s.asserted = append(c.s.asserted, name)
 		}
 	}
-}
-
-// refused is the audit record of a refusal: who was refused by what, and why.
-// The cause names no credential.
-func (g *Gateway) refused(x *exchange.Exchange, policy, part string, e *exchange.Error) {
-	cause := ""
-	if e.Err != nil {
-		cause = e.Err.Error()
-	}
-	g.log.Info("refused", "code", e.Code, "policy", policy, "by", part, "cause", cause,
-		"client", x.Client.Addr.Addr().String(), "route", x.Route, "id", string(x.ID))
 }

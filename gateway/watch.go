@@ -82,13 +82,15 @@ func (w *fileWatch) follow() {
 }
 
 // wait returns after a notice that has settled, or when it is time to look
-// anyway; false when ctx has ended.
+// anyway, which no number of notices puts off; false when ctx has ended.
 func (w *fileWatch) wait(ctx context.Context) bool {
+	latest := time.Now().Add(poll)
 	timer := time.NewTimer(poll)
 	defer timer.Stop()
 	var events <-chan fsnotify.Event
+	var errs <-chan error // what it has missed, poll finds
 	if w.watcher != nil {
-		events = w.watcher.Events
+		events, errs = w.watcher.Events, w.watcher.Errors
 	}
 	for {
 		select {
@@ -97,7 +99,8 @@ func (w *fileWatch) wait(ctx context.Context) bool {
 		case <-timer.C:
 			return true
 		case <-events:
-			timer.Reset(settle)
+			timer.Reset(min(settle, time.Until(latest)))
+		case <-errs:
 		}
 	}
 }

@@ -34,9 +34,10 @@ type Server struct {
 	date     dateCache
 	draining atomic.Bool
 
-	mu    sync.Mutex
-	conns map[*conn]struct{}
-	empty chan struct{} // closed when draining and no connection is left
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	empty  chan struct{} // closed when draining and no connection is left
+	closed bool          // it has been: nothing more is served
 }
 
 // NewServer returns a server. Close it to give its resources back.
@@ -54,6 +55,8 @@ func (s *Server) Configure(c ServerConfig) {
 }
 
 // ServeConn serves a connection until it ends, and closes it. client is kept.
+// One that comes while the server drains had been accepted before that: its
+// first request is answered.
 func (s *Server) ServeConn(nc net.Conn, client *exchange.Client) {
 	c := newConn(s, nc, client)
 	if !s.add(c) {
@@ -67,7 +70,7 @@ func (s *Server) ServeConn(nc net.Conn, client *exchange.Client) {
 func (s *Server) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Load() {
+	if s.closed {
 		return false
 	}
 	s.conns[c] = struct{}{}
@@ -80,7 +83,7 @@ func (s *Server) remove(c *conn) {
 	delete(s.conns, c)
 	if len(s.conns) == 0 && s.empty != nil {
 		close(s.empty)
-		s.empty = nil
+		s.empty, s.closed = nil, true
 	}
 }
 
@@ -105,6 +108,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		empty = make(chan struct{})
 		if len(s.conns) == 0 {
 			close(empty)
+			s.closed = true
 		} else {
 			s.empty = empty
 		}
@@ -122,6 +126,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
+	s.closed = true
 	for c := range s.conns {
 		c.cut(exchange.Draining.Because(nil))
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -248,6 +249,14 @@ func (c *upConn) startPump(body exchange.Body, chunked bool) {
 	}()
 }
 
+// pumpPanicked makes an error of a body that panics: nobody else would.
+func (c *upConn) pumpPanicked(err *error) {
+	if p := recover(); p != nil {
+		*err = exchange.Internal.Errorf("panic while the request body was sent: %v\n%s", p, debug.Stack())
+		c.link.Interrupt()
+	}
+}
+
 // answerBy is when the answer to a request with a pump has to be here. The wait
 // for it begins when the last byte is out: the target is not to blame while the
 // client is still sending.
@@ -266,6 +275,7 @@ func (c *upConn) answerBy() time.Time {
 // pumpBody sends the request body piece by piece, and returns when its last
 // write began.
 func (c *upConn) pumpBody(body exchange.Body, chunked bool) (last time.Time, err error) {
+	defer c.pumpPanicked(&err)
 	var out []byte
 	for {
 		p, err := body.Next()
@@ -276,6 +286,9 @@ func (c *upConn) pumpBody(body exchange.Body, chunked bool) (last time.Time, err
 		if err != nil {
 			c.link.Interrupt() // the message can't be completed, and must not look as if it were
 			return last, err
+		}
+		if len(p) == 0 {
+			continue // as a chunk it would be the last one
 		}
 		c.link.withinWrite(deadline(last, c.t.c.ResponseTimeout))
 		if chunked {

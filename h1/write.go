@@ -136,6 +136,9 @@ func (a *answer) pull() error {
 			a.flush() // what did arrive
 			return err
 		}
+		if len(p) == 0 {
+			continue // as a chunk it would be the last one
+		}
 		if err := a.write(p); err != nil {
 			return err
 		}

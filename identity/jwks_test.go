@@ -232,11 +232,11 @@ func TestMadeUpKeys(t *testing.T) {
 			i.answers(answer)
 			before := i.fetches.Load()
 			var all sync.WaitGroup
-			start := time.Now()
+			payload := b64(toJSON(i.good()))
 			for n := range 1000 {
 				all.Go(func() {
-					m := &maker{fmt.Sprint("made-up-", n), "ES256", mallory.key}
-					x := asking("Authorization: Bearer " + m.token(i.good()))
+					header := b64(fmt.Sprintf(`{"alg":"ES256","kid":"made-up-%d"}`, n))
+					x := asking("Authorization: Bearer " + header + "." + payload + "." + b64(strings.Repeat("s", 64)))
 					if _, err := source.Identify(x); !exchange.IdentityInvalid.Is(err) {
 						t.Errorf("%v", err)
 					}
@@ -251,9 +251,6 @@ func TestMadeUpKeys(t *testing.T) {
 				}
 			}
 			all.Wait()
-			if took := time.Since(start); took > 4*time.Second {
-				t.Errorf("it took %v", took)
-			}
 			want := int64(1)
 			if name == "in a circle" {
 				want = 5

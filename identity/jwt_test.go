@@ -53,18 +53,16 @@ func TestRefusedTokens(t *testing.T) {
 	mallory := newMaker(t, "rsa", "RS256")
 	source := newDesk(t).jwt("{issuer: " + i.URL + ", audience: shop}")
 	now := time.Now().Unix()
-	good := toJSON(i.good())
+	base := i.good()
+	good := toJSON(base)
 	head := func(more string) string { return `{"alg":"RS256","kid":"rsa"` + more + `}` }
 	claims := func(more map[string]any) string { return rs.token(with(i.good(), more)) }
 	raw := func(payload string) string { return rs.sign(head(""), payload) }
 	exp := func(text string) string {
-		return raw(strings.Replace(good, fmt.Sprintf(`"exp":%d`, i.good()["exp"]), `"exp":`+text, 1))
+		return raw(strings.Replace(good, fmt.Sprintf(`"exp":%d`, base["exp"]), `"exp":`+text, 1))
 	}
 	if _, code := ask(source, raw(good)); code != "" {
 		t.Fatalf("the token that all of these are made of: %s", code)
-	}
-	if !strings.Contains(good, fmt.Sprintf(`"exp":%d`, i.good()["exp"])) {
-		t.Fatal("the clock ticked; run again")
 	}
 	publicPEM := func(der []byte, kind, eol string) []byte {
 		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})

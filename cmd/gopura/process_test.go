@@ -45,7 +45,13 @@ func (l *lines) String() string {
 
 func launch(t *testing.T, args ...string) *command {
 	t.Helper()
-	c := &command{Cmd: exec.Command(os.Args[0], args...), stderr: new(lines), done: make(chan struct{})}
+	return launchAs(t, exec.Command(os.Args[0], args...))
+}
+
+// launchAs is launch by another program, which ends in executing ours.
+func launchAs(t *testing.T, cmd *exec.Cmd) *command {
+	t.Helper()
+	c := &command{Cmd: cmd, stderr: new(lines), done: make(chan struct{})}
 	c.Env = append(os.Environ(), "GOPURA_AS_COMMAND=1")
 	c.Stderr = c.stderr
 	if err := c.Start(); err != nil {

@@ -31,6 +31,7 @@ var environment = map[string]string{
 	"GOPURA_ADMIN_TOKEN": "a-token-for-the-docs",
 	"ORDERS_URL":         "http://127.0.0.1:7001",
 	"PARTNER_KEY":        "a-key-for-the-docs",
+	"REDIS_PASSWORD":     "a-password-for-the-docs",
 }
 
 // files are what the configurations of the pages may name below /etc/gopura:
