@@ -71,6 +71,9 @@ func (s *Server) find(r *http.Request, h http.Header) (handler, error) {
 		m, ok = s.servicePath(path)
 	}
 	if !ok {
+		m, ok = s.limitPath(path)
+	}
+	if !ok {
 		return nil, &refusal{http.StatusNotFound, "not_found", "There is nothing at this path."}
 	}
 	method := r.Method

@@ -19,6 +19,7 @@ func (s *Server) table() map[string]methods {
 		"/api/snapshot": {http.MethodGet: s.snapshot},
 		"/api/routes":   {http.MethodGet: s.routes},
 		"/api/services": {http.MethodGet: s.services},
+		"/api/limits":   {http.MethodGet: s.limits},
 		"/api/codes":    {http.MethodGet: s.codes},
 		"/api/reload":   {http.MethodPost: s.reload},
 	}

@@ -166,7 +166,7 @@ func (r *rolling) size() (keys int, bytes int64) {
 
 const (
 	usageBytes = 16 + 8 + 4 + 4*(Slots+1)
-	indexBytes = 36 // of a map from a hash to a number, about
+	indexBytes = 54 // of a map from a hash to a number, about
 )
 
 // rollingLimiter is a quota in a rolling window.
