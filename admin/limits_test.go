@@ -7,7 +7,7 @@ import (
 
 func TestLimitsAreShownAndReset(t *testing.T) {
 	w := start(t, `admin: 127.0.0.1:0
-defaults: { limit: [{ rate: 2/h per client.ip, name: per-client }, { rate: "1/h per header[\"x/y\"]" }] }`)
+defaults: { limit: [{ rate: 2/h per client.ip, name: per-client }, { rate: "1/h per header[\"x-y\"]" }] }`)
 	for _, c := range []struct {
 		line     string
 		headers  []string

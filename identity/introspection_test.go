@@ -132,7 +132,8 @@ func TestIntrospectionRequirements(t *testing.T) {
 	expect(t, w.compile(spec), bearer("good"), bad)
 	w.refuses(&Introspection{URL: "ftp://x"}, "http")
 	w.refuses(&Introspection{URL: "http://user:pw@x/"}, "without user")
-	w.refuses(&Introspection{URL: "http://x/", CA: "absent.pem"}, "no such file")
+	w.refuses(&Introspection{URL: "http://localhost/", CA: "absent.pem"}, "no such file")
+	w.refuses(&Introspection{URL: "http://idp.example.com/"}, "https")
 }
 
 // Whatever is wrong with the server is a 503 in time, of bounded size, and shows
