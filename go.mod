@@ -8,6 +8,7 @@ require (
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.72.0
+	github.com/redis/rueidis v1.0.79
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
 	go.uber.org/goleak v1.3.0
@@ -15,8 +16,6 @@ require (
 	golang.org/x/net v0.62.0
 	golang.org/x/tools v0.52.0
 )
-
-require github.com/redis/rueidis v1.0.79 // indirect
 
 require (
 	cel.dev/expr v0.25.1 // indirect

@@ -43,7 +43,6 @@ type Document struct {
 
 	problems *Problems
 	places   map[string]Pos // path of a value to its place
-	secrets  *secrets
 }
 
 // Listener is an address where clients are accepted.

@@ -15,7 +15,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -443,15 +442,6 @@ func selfSigned(t testing.TB) *tls.Config {
 		t.Fatal(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-}
-
-// newExchange returns an exchange for a Transport that is used without a Server.
-func newExchange(method, path string) *exchange.Exchange {
-	x := &exchange.Exchange{Client: &exchange.Client{Peer: netip.MustParseAddrPort("127.0.0.1:1")}}
-	x.Request.Method, x.Request.Path = method, []byte(path)
-	x.Request.Authority, x.Request.Host, x.Request.Body = []byte("a"), []byte("a"), exchange.NoBody
-	x.Arm()
-	return x
 }
 
 // eventually waits until ok is true.

@@ -470,7 +470,7 @@ func TestPanicIsThatStreamsProblemOnly(t *testing.T) {
 		}
 	}
 	f.close()
-	if !strings.Contains(log.String(), "panic=oops") || !strings.Contains(log.String(), `panic="late oops"`) {
+	if !strings.Contains(log.String(), "panic=oops") || !strings.Contains(log.String(), "late oops") {
 		t.Error(log.String())
 	}
 }

@@ -79,7 +79,7 @@ func (st *stream) panicked(v any) {
 // not used again.
 func (st *stream) finish(reuse bool) {
 	defer func() {
-		if v := recover(); v != nil { // in the done stack, when the response is out
+		if v := recover(); v != nil { // a body's Close, when the response is out
 			st.panicked(v)
 		}
 	}()
@@ -88,7 +88,11 @@ func (st *stream) finish(reuse bool) {
 		x.Response.Body.Close()
 	}
 	x.Request.Body.Close()
+	before := x.Err
 	x.Done()
+	if x.Err != before {
+		st.conf.Log.Error("the end of a stream failed", "error", x.Err)
+	}
 	if reuse {
 		x.Reset()
 		st.w, st.r = nil, nil

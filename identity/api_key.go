@@ -56,7 +56,7 @@ func (s *APIKey) Compile(env *Env) (Source, error) {
 		return nil, &Fault{Path: "scheme", Pos: s.Pos, Err: errors.New("a scheme is one word")}
 	}
 	if s.Scheme == "" && strings.EqualFold(s.Header, "Authorization") {
-		return nil, &Fault{Path: "scheme", Pos: s.Pos, Err: errors.New("Authorization carries a key behind a scheme: say which")}
+		return nil, &Fault{Path: "scheme", Pos: s.Pos, Err: errors.New("in Authorization a key stands behind a scheme: say which")}
 	}
 	data, err := readCredentials(inDir(env.Dir, s.File))
 	if err != nil {

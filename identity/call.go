@@ -21,7 +21,7 @@ func newCaller(env *Env, ca string, timeout time.Duration) (client *http.Client,
 	if err != nil {
 		return nil, nil, err
 	}
-	o.transport.Proxy, o.transport.DisableCompression = nil, true
+	o.transport.DisableCompression = true
 	o.transport.MaxConnsPerHost = maxCalls
 	return &http.Client{
 		Transport: bounded{o.transport}, Timeout: o.Timeout,

@@ -69,7 +69,6 @@ func newOutbound(ca string, timeout time.Duration) (*outbound, error) {
 		timeout = callTimeout
 	}
 	t := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: min(timeout, 5*time.Second)}).DialContext,
 		TLSClientConfig:        conf,
 		TLSHandshakeTimeout:    min(timeout, 5*time.Second),

@@ -99,6 +99,7 @@ func (r *remoteKeys) start(ctx context.Context) {
 // Close ends the fetching and waits until it has ended.
 func (r *remoteKeys) Close() {
 	r.stop()
+	//lint:ignore SA2001 to have waited is the point
 	r.mu.Lock() // whoever is about to begin a fetch has begun it, or sees the end
 	r.mu.Unlock()
 	r.loop.Wait()

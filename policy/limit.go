@@ -228,7 +228,7 @@ func (c *meterCompiler) begin(i, n int, name, scope, mode, headers string, pos c
 		}
 		c.name, c.meter.shown = owner+" "+c.policy+number, c.policy+strings.ReplaceAll(number, " #", "-")
 	} else if !validName(name) {
-		c.fault("name", pos, "", fmt.Errorf("a name is made of letters, digits, _, - and ."))
+		c.fault("name", pos, "", fmt.Errorf("a name is made of letters, digits and _ - .; this one is not"))
 	}
 	c.meter.count = c.env.counter(c.policy, mode)
 }

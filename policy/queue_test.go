@@ -183,8 +183,11 @@ func TestWhoLeavesTheQueueIsNotServed(t *testing.T) {
 		c.come("last", "10.0.0.1")
 		gone.Cancel(nil)
 		synctest.Wait()
-		if !exchange.ClientGone.Is(c.errs["gone"]) {
-			t.Errorf("it left at once: %v", c.errs["gone"])
+		c.mu.Lock()
+		err := c.errs["gone"]
+		c.mu.Unlock()
+		if !exchange.ClientGone.Is(err) {
+			t.Errorf("it left at once: %v", err)
 		}
 		c.all.Wait()
 		if want := []string{"first", "last"}; !slices.Equal(c.log, want) {

@@ -152,7 +152,7 @@ func (w *world) visit(i int) {
 // TestLeasesStayWithinTheBound: whatever the schedule, N replicas together never
 // admit more, in any span of time, than the limit and LeaseBound.
 func TestLeasesStayWithinTheBound(t *testing.T) {
-	seeds := uint64(300)
+	seeds := uint64(200)
 	if testing.Short() {
 		seeds = 40
 	}
@@ -168,7 +168,7 @@ func TestLeasesStayWithinTheBound(t *testing.T) {
 			demand := float64(limit) * []float64{0.2, 1, 3, 30}[r.IntN(4)]
 			end := w.now + r.Int64N(int64(2*time.Second))
 			one := r.IntN(2 * n)
-			for w.now < end && w.admitted+w.refused < 200_000 {
+			for w.now < end && w.admitted+w.refused < 50_000 {
 				i := r.IntN(n)
 				if one < n {
 					i = one

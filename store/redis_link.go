@@ -56,7 +56,6 @@ const (
 var (
 	errOpen      = errors.New("the breaker is open")
 	errNoClient  = errors.New("no connection yet")
-	errFull      = errors.New("too many calls are waiting")
 	errTimeout   = errors.New("no answer in time")
 	errCancelled = errors.New("the store is closed")
 )

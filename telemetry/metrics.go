@@ -134,7 +134,7 @@ func (m *Metrics) Refused() {
 // Write writes all metrics in the format that an Accept header asks for, and
 // returns its content type.
 func (m *Metrics) Write(w io.Writer, accept string) (contentType string, err error) {
-	format := expfmt.NegotiateIncludingOpenMetrics(http.Header{"Accept": {accept}})
+	format := expfmt.NegotiateAccept(http.Header{"Accept": {accept}}, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	families, err := m.registry.Gather()
 	if err != nil {
 		return "", err

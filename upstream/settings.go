@@ -29,7 +29,7 @@ type Settings struct {
 	Timeouts    Timeouts
 	Connections Connections   // of each target
 	Host        string        // Host sent upstream: "preserve" (or ""), "target", or a literal host
-	TLS         *tls.Config   // for https targets; ServerName defaults to the host of the URL
+	TLS         *tls.Config   `json:"-"` // for https targets; ServerName defaults to the host of the URL
 	Resolve     time.Duration // names are looked up again after this
 }
 

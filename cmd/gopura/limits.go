@@ -39,7 +39,9 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 		RunE: act(func(cmd *cobra.Command, args []string) error { return a.key(cmd.OutOrStdout(), http.MethodGet, args) }),
 	}, &cobra.Command{
 		Use: "reset NAME KEY", Short: "Forget what a key has used", Args: cobra.ExactArgs(2),
-		RunE: act(func(cmd *cobra.Command, args []string) error { return a.key(cmd.OutOrStdout(), http.MethodDelete, args) }),
+		RunE: act(func(cmd *cobra.Command, args []string) error {
+			return a.key(cmd.OutOrStdout(), http.MethodDelete, args)
+		}),
 	})
 	return cmd
 }
