@@ -99,8 +99,7 @@ func (w *world) call(i int) {
 	}
 	w.busy[i] = true
 	e := w.replicas[i]
-	var again func(answer, error)
-	again = func(r answer, err error) {
+	again := func(r answer, err error) {
 		w.busy[i] = false
 		if e.finish(r, err, w.now, w.limit, time.Duration(hold(w.limit)*w.token)) {
 			w.call(i)

@@ -72,7 +72,7 @@ func (t *top) find(key []byte) *topKey {
 }
 
 // list returns the busiest keys with what l knows of them.
-func (t *top) list(n int, l interface{ Peek([]byte) (Decision, bool) }) []KeyState {
+func (t *top) list(n int, l peeker) []KeyState {
 	t.mu.Lock()
 	var list []KeyState
 	for _, k := range t.keys {
