@@ -52,6 +52,11 @@ func (s *Server) limits(w http.ResponseWriter, _ *http.Request) error {
 	return reply(w, list)
 }
 
+// stores shows what limits are counted in.
+func (s *Server) stores(w http.ResponseWriter, _ *http.Request) error {
+	return reply(w, s.gateway.Stores())
+}
+
 func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
 
 // limitPath returns what is served at /api/limits/NAME/KEY, both of them

@@ -15,6 +15,7 @@ defaults: { limit: [{ rate: 2/h per client.ip, name: per-client }, { rate: "1/h 
 		contains string
 	}{
 		{"GET /api/limits", nil, 200, `"name": "per-client"`},
+		{"GET /api/stores", nil, 200, `"kind": "memory"`},
 		{"GET /api/limits", nil, 200, `"name": "GET /users/{id} limit #2"`},
 		{"GET /api/limits/per-client/10.0.0.1", nil, 200, `"remaining": 2`},
 		{"GET /api/limits/per-client/", nil, 200, `"known": false`},

@@ -20,6 +20,7 @@ func (s *Server) table() map[string]methods {
 		"/api/routes":   {http.MethodGet: s.routes},
 		"/api/services": {http.MethodGet: s.services},
 		"/api/limits":   {http.MethodGet: s.limits},
+		"/api/stores":   {http.MethodGet: s.stores},
 		"/api/codes":    {http.MethodGet: s.codes},
 		"/api/reload":   {http.MethodPost: s.reload},
 	}

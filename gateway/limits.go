@@ -148,6 +148,18 @@ func (g *Gateway) stores() []store.Store {
 	return list
 }
 
+// Stores returns the state of what limits are counted in: this process, and
+// the shared store when there is one.
+func (g *Gateway) Stores() []store.StoreState {
+	list := []store.StoreState{}
+	for _, s := range g.stores() {
+		state := s.State()
+		state.Limiters = nil // see Limits
+		list = append(list, state)
+	}
+	return list
+}
+
 // Limits returns the limits in force, each with its busiest keys.
 func (g *Gateway) Limits(top int) []LimitInfo {
 	list := []LimitInfo{}

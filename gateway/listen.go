@@ -34,7 +34,6 @@ type listener struct {
 	scope   lifetime.Scope
 	metrics *telemetry.Listener
 	open    *atomic.Int64 // client connections of the whole gateway
-	closed  chan struct{} // the accept loop has ended
 }
 
 // listenerConf is what a configuration says about a listener.
@@ -89,7 +88,7 @@ func (g *Gateway) open(conf *config.Listener) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener %q (%s): %w", conf.Name, conf.Pos, err)
 	}
-	l := &listener{g: g, name: conf.Name, address: conf.Address, ln: ln, open: &g.connections, closed: make(chan struct{})}
+	l := &listener{g: g, name: conf.Name, address: conf.Address, ln: ln, open: &g.connections}
 	l.metrics = g.metrics.Listener(&l.scope, conf.Name)
 	g.metrics.OnScrape(&l.scope, func() {
 		l.metrics.Full.Set(l.tls.Full.Load())
@@ -137,7 +136,14 @@ func (g *Gateway) http2(s *snapshot) (*h2.Server, error) {
 	})
 }
 
+// handover is how long an HTTP/2 server that was replaced goes on taking
+// connections: those that are being handed to it must not find it closed.
+const handover = 2 * time.Second
+
 func (g *Gateway) drainHTTP2(srv *h2.Server) {
+	if !g.draining.Load() {
+		time.Sleep(handover)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), g.grace())
 	defer cancel()
 	srv.Shutdown(ctx)
@@ -156,7 +162,6 @@ func (p *planned) commit() {
 // accept takes connections until the listener is closed. When the process runs
 // out of descriptors it pauses instead of spinning.
 func (l *listener) accept() {
-	defer close(l.closed)
 	pause := time.Duration(0)
 	for {
 		nc, err := l.ln.Accept()
@@ -230,9 +235,9 @@ func (l *listener) serve(tracked *trackedConn, nc net.Conn, conf *listenerConf) 
 		return
 	}
 	client.TLS, client.Admits = below.State(), below.Admits
-	if client.TLS.NegotiatedProtocol == "h2" && conf.http2 != nil {
+	if client.TLS.NegotiatedProtocol == "h2" {
 		client.Protocol = "HTTP/2.0"
-		conf.http2.ServeConn(tc, client)
+		l.toHTTP2(tc, client)
 		return
 	}
 	if !conf.http1 {
@@ -247,7 +252,18 @@ func (l *listener) serveHTTP2(nc net.Conn, client *exchange.Client) {
 	l.open.Add(1)
 	l.metrics.Accepted.Inc() // its first life is counted as closed
 	client.Protocol = "HTTP/2.0"
-	l.conf.Load().http2.ServeConn(&trackedConn{Conn: nc, l: l}, client)
+	l.toHTTP2(&trackedConn{Conn: nc, l: l}, client)
+}
+
+// toHTTP2 hands a connection to the server in force now: a handshake takes
+// time, and a reload may have come meanwhile.
+func (l *listener) toHTTP2(nc net.Conn, client *exchange.Client) {
+	srv := l.conf.Load().http2
+	if srv == nil { // no longer offered
+		nc.Close()
+		return
+	}
+	srv.ServeConn(nc, client)
 }
 
 func addrPort(a net.Addr) (ap netip.AddrPort) {

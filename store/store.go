@@ -182,10 +182,10 @@ type KeyState struct {
 
 // StoreState is what an operator sees of a store.
 type StoreState struct {
-	Kind     string         `json:"kind"`             // memory, redis
-	Ready    bool           `json:"ready"`            // memory always is
-	Detail   string         `json:"detail,omitempty"` // why not
-	Limiters []LimiterState `json:"limiters"`         // in order of their names
+	Kind     string         `json:"kind"`               // memory, redis
+	Ready    bool           `json:"ready"`              // memory always is
+	Detail   string         `json:"detail,omitempty"`   // why not
+	Limiters []LimiterState `json:"limiters,omitempty"` // in order of their names
 	Redis    *RedisState    `json:"redis,omitempty"`
 }
 

@@ -23,6 +23,8 @@ hashes only: a key is shown once, to be handed to its owner, and is nowhere else
 
 With --pepper-env the hash needs a secret as well (identity.NAME.api_key.pepper):
 who gets hold of the file of hashes can then not even check a key.`,
+		Example: `  gopura key new --owner acme
+  gopura key hash < key.txt`,
 	}
 	cmd.AddCommand(newKeyNew(), newKeyHash())
 	return cmd

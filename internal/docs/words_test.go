@@ -71,13 +71,22 @@ func commandFlags(t *testing.T) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, text, _ = strings.Cut(text, "\nFlags:\n")
-		all[name] = regexp.MustCompile(`(?m)(?:^|\s)(--?[a-zA-Z][a-z-]*)`).FindAllString(text, -1)
-		for i := range all[name] {
-			all[name][i] = strings.TrimSpace(all[name][i])
+		all[name] = flagsIn(text)
+		for _, below := range subcommands(text) {
+			if text, err := help(gopura(t), name, below); err == nil {
+				all[name] = append(all[name], flagsIn(text)...)
+			}
 		}
 	}
 	return all
+}
+
+func flagsIn(help string) (flags []string) {
+	_, text, _ := strings.Cut(help, "\nFlags:\n")
+	for _, f := range regexp.MustCompile(`(?m)(?:^|\s)(--?[a-zA-Z][a-z-]*)`).FindAllString(text, -1) {
+		flags = append(flags, strings.TrimSpace(f))
+	}
+	return flags
 }
 
 // commandLines are the lines that could be typed: spans, and blocks of
