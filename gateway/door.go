@@ -22,13 +22,16 @@ type door struct {
 // checkListeners reads and checks what listeners prove themselves with.
 func (c *compiler) checkListeners() {
 	cleartext := slices.ContainsFunc(c.doc.Listeners, func(l config.Listener) bool { return l.TLS == nil })
-	c.tls, c.s.doors = map[string]*certs.Plan{}, map[string]*door{}
+	c.tls, c.s.doors, c.s.plain = map[string]*certs.Plan{}, map[string]*door{}, true
 	for i := range c.doc.Listeners {
 		l := &c.doc.Listeners[i]
 		d := &door{}
 		c.s.doors[l.Name] = d
+		if l.TLS != nil {
+			c.s.plain = false // it may have to prove itself over a cleartext door
+		}
 		if r := l.Redirect; r != nil {
-			d.redirect = true
+			d.redirect, c.s.plain = true, false
 			if r.Port != 443 {
 				d.port = ":" + strconv.Itoa(r.Port)
 			}
@@ -98,6 +101,9 @@ func hsts(h *config.HSTS) string {
 func (s *snapshot) greet(x *exchange.Exchange) (answered bool, err error) {
 	if x.Client.TLS != nil {
 		return false, s.belongs(x)
+	}
+	if s.plain {
+		return false, nil
 	}
 	d := s.doors[x.Client.Listener]
 	if d == nil {

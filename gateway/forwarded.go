@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
 
@@ -175,16 +177,10 @@ func requestID(x *exchange.Exchange, id []byte) []byte {
 	if len(id) > 0 && len(id) <= 128 && plainID(id) {
 		return id
 	}
-	const hex = "0123456789abcdef"
-	b := x.Arena.Grow(32)
-	for range 2 {
-		r := rand.Uint64()
-		for range 16 {
-			b = append(b, hex[r&15])
-			r >>= 4
-		}
-	}
-	return b
+	var raw [16]byte
+	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
+	return hex.AppendEncode(x.Arena.Grow(32), raw[:])
 }
 
 func plainID(id []byte) bool {

@@ -27,6 +27,7 @@ type snapshot struct {
 	clean    route.CleanOptions
 	shared   store.Store      // limits that replicas share; nil: none
 	doors    map[string]*door // by the name of the listener
+	plain    bool             // no door redirects or proves itself: nothing to do for a cleartext request
 	scope    *lifetime.Scope
 	access   *telemetry.AccessLog // nil: off
 	unrouted *node                // stands for requests that no route takes
