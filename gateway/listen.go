@@ -138,7 +138,7 @@ func (g *Gateway) http2(s *snapshot) (*h2.Server, error) {
 
 // handover is how long an HTTP/2 server that was replaced goes on taking
 // connections: those that are being handed to it must not find it closed.
-const handover = 2 * time.Second
+const handover = time.Second
 
 func (g *Gateway) drainHTTP2(srv *h2.Server) {
 	if !g.draining.Load() {

@@ -128,7 +128,7 @@ func TestReloadUnderLoad(t *testing.T) {
 // settles waits until a count is back where it was; a few may be in between.
 func settles(t *testing.T, what string, before int, now func() int) {
 	t.Helper()
-	for range 100 {
+	for range 200 {
 		if now() <= before+2 {
 			return
 		}
