@@ -106,7 +106,8 @@ type Log struct {
 // Shutdown is how the gateway stops.
 type Shutdown struct {
 	Pos   Pos      `yaml:"-"`
-	Grace Duration `yaml:"grace" default:"30s" doc:"How long exchanges in flight may take to end."`
+	Delay Duration `yaml:"delay" default:"0" doc:"How long to go on accepting after the signal, while /readyz says 503, so that load balancers notice first."`
+	Grace Duration `yaml:"grace" default:"30s" doc:"How long exchanges in flight may then take to end."`
 }
 
 // IdentityBlock is a named source of identity. It is written as a map whose one key

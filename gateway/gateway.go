@@ -209,7 +209,7 @@ func (g *Gateway) grace() time.Duration {
 	return 30 * time.Second
 }
 
-// Shutdown stops accepting, lets exchanges in flight end until ctx is over, and
+// Shutdown stops accepting, after the delay of the configuration, lets exchanges in flight end until ctx is over, and
 // closes everything. It returns ctx's error when something had to be broken off.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
@@ -219,6 +219,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	g.stopped = true
+	g.announce(ctx)
 	err := g.drain(ctx)
 	if s := g.current.Get(); s != nil {
 		g.metrics.Retiring.Add(1)
@@ -229,6 +230,20 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	g.setListeners(map[string]*listener{})
 	return err
+}
+
+// announce goes on accepting for the configured delay: closing a listener
+// resets the connections that wait to be accepted, so whoever sends them has to
+// have noticed that the gateway is no longer ready.
+func (g *Gateway) announce(ctx context.Context) {
+	s := g.current.Get()
+	if s == nil || s.Value.doc.Shutdown.Delay <= 0 {
+		return
+	}
+	select {
+	case <-time.After(s.Value.doc.Shutdown.Delay):
+	case <-ctx.Done():
+	}
 }
 
 // drain ends the connections of all listeners. HTTP/2 is told to go away at

@@ -137,7 +137,8 @@ func (p *process) stop() error {
 	done := make(chan struct{})
 	defer close(done)
 	go p.giveUp(done)
-	ctx, cancel := context.WithTimeout(context.Background(), p.doc.Load().Shutdown.Grace)
+	stop := p.doc.Load().Shutdown
+	ctx, cancel := context.WithTimeout(context.Background(), stop.Delay+stop.Grace)
 	defer cancel()
 	if err := p.gateway.Shutdown(ctx); err != nil {
 		p.log.Warn("exchanges were broken off", "error", err)
