@@ -33,9 +33,10 @@ type Document struct {
 	Shutdown       Shutdown        `yaml:"shutdown" doc:"How the gateway stops."`
 	Identities     []IdentityBlock `yaml:"identity" doc:"Who may be calling: sources of identity by name, each with one key, its kind. A route names those that it accepts."`
 	Services       []Service       `yaml:"services" doc:"What stands behind the gateway, by name."`
-	Store          *Store          `yaml:"store" words:"off" doc:"Where limits are kept that several replicas share: Redis or Valkey. Left out: each replica keeps its own, in memory."`
+	Store          *Store          `yaml:"store" words:"off" doc:"Where replicas keep what they share: limits, and API keys, certificates and session ticket keys that are to be there. Redis or Valkey. Left out: each replica keeps its own limits, in memory."`
 	Routes         []Route         `yaml:"routes" doc:"Which requests go where. The order has no meaning: the most specific route wins."`
 	Policies       []PolicyBlock   `yaml:"policies" doc:"Named blocks of policies that routes share with use."`
+	Tests          []Test          `yaml:"tests" doc:"Requests and what must become of them, for gopura test; nothing of it is served."`
 	Defaults       []Policy        `yaml:"defaults" doc:"Policies of every route; a route's own policy of the same name takes its place."`
 
 	Pos      map[string]Pos `yaml:"-"` // places of the top-level keys

@@ -7,6 +7,8 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/ext"
+
+	"gopura/exchange"
 )
 
 // Limits of a single expression. They bound what a configuration can cost
@@ -34,6 +36,8 @@ type Env struct {
 	inputs    sizes
 	pool      *sync.Pool // of *activation
 	params    []string   // path parameters of the route, nil: not known
+
+	watch func(*exchange.Exchange, Sighting) // told of each evaluation; nil: nobody is
 }
 
 // ForRoute returns an environment that knows the path parameters of a route:
@@ -115,10 +119,15 @@ func (e *Env) Compile(text string, kind Kind) (*Program, error) {
 		return nil, err
 	}
 	p := &Program{env: e, text: text, kind: kind, facts: c.used}
-	if p.shortcut(checked.NativeRep().Expr()); p.fact != nil && kind != Bool {
-		return p, nil
+	if p.shortcut(checked.NativeRep().Expr()); p.fact == nil || kind == Bool {
+		if err := e.plan(p, checked); err != nil {
+			return nil, err
+		}
 	}
-	return p, e.plan(p, checked)
+	if e.watch != nil {
+		p.observe(checked)
+	}
+	return p, nil
 }
 
 // plan makes the CEL program. One whose worst case is below the cost limit

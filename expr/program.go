@@ -26,6 +26,9 @@ type Program struct {
 	key  string
 
 	cel cel.Program
+
+	blind *Program   // the same, not watched; nil unless the environment watches
+	seen  []*Program // the facts in it
 }
 
 // Text returns the expression as written.
@@ -42,6 +45,11 @@ func (p *Program) Facts() []string {
 
 // Bool evaluates p for x. When it returns an error, nothing is known.
 func (p *Program) Bool(x *exchange.Exchange) (bool, error) {
+	if p.blind != nil {
+		is, err := p.blind.Bool(x)
+		p.watched(x, is, err)
+		return is, err
+	}
 	a := p.enter(x)
 	defer p.leave(a)
 	v, err := p.eval(a)
@@ -57,6 +65,11 @@ func (p *Program) Bool(x *exchange.Exchange) (bool, error) {
 // Append evaluates p for x and appends the text of its value: null is empty,
 // a list or map is an error. A single fact costs no allocation.
 func (p *Program) Append(dst []byte, x *exchange.Exchange) ([]byte, error) {
+	if p.blind != nil {
+		out, err := p.blind.Append(dst, x)
+		p.watched(x, string(out[len(dst):]), err)
+		return out, err
+	}
 	if p.fact != nil {
 		out, err := p.fact.text(dst, x, p.key)
 		if err != nil {
@@ -88,6 +101,11 @@ func (p *Program) String(x *exchange.Exchange) (string, error) {
 // nil, bool, int64, uint64, float64, string, []byte, time.Time, time.Duration,
 // []any or map[string]any.
 func (p *Program) Value(x *exchange.Exchange) (any, error) {
+	if p.blind != nil {
+		value, err := p.blind.Value(x)
+		p.watched(x, value, err)
+		return value, err
+	}
 	a := p.enter(x)
 	defer p.leave(a)
 	v, err := p.eval(a)

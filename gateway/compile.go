@@ -31,18 +31,23 @@ type compiler struct {
 	shapes   map[string]string      // of the limits, by name
 	tls      map[string]*certs.Plan // of the listeners that speak TLS
 	dry      bool                   // only check: open nothing
+	cast     *cast                  // who plays in a rehearsal; nil: it is none
 }
 
 // compile builds a snapshot. On an error its scope has been closed and nothing
 // has changed.
 func (g *Gateway) compile(doc *config.Document, dry bool) (*snapshot, error) {
+	return g.compileWith(doc, dry, nil)
+}
+
+func (g *Gateway) compileWith(doc *config.Document, dry bool, cast *cast) (*snapshot, error) {
 	env, err := expr.New(expr.Options{MaxInput: max(32<<10, int(doc.Limits.Head))})
 	if err != nil {
 		return nil, err
 	}
 	s := &snapshot{doc: doc, trusted: doc.TrustedProxies, scope: new(lifetime.Scope), at: time.Now()}
 	s.clean = route.CleanOptions{KeepEncodedSlash: doc.Paths.EncodedSlash == "keep", KeepDoubleSlash: !doc.Paths.MergeSlashes}
-	c := &compiler{g: g, doc: doc, env: env, s: s, dry: dry, services: map[string]*service{}, blocks: map[string][]config.Policy{}, shapes: map[string]string{}}
+	c := &compiler{g: g, doc: doc, env: env, s: s, dry: dry, cast: cast, services: map[string]*service{}, blocks: map[string][]config.Policy{}, shapes: map[string]string{}}
 	if err := c.all(); err != nil {
 		s.scope.Close()
 		return nil, err
@@ -203,7 +208,11 @@ func (c *compiler) when(r *config.Route, rule *route.Rule[*node], path string) b
 	if r.Match.When == "" {
 		return true
 	}
-	p, err := c.routeEnv(r).Compile(r.Match.When, expr.Bool)
+	env := c.routeEnv(r)
+	if c.cast != nil {
+		env = env.Watching(c.cast.traces.watch)
+	}
+	p, err := env.Compile(r.Match.When, expr.Bool)
 	if err != nil {
 		c.exprProblem(r.Match.WhenPos, path+".match.when", r.Match.When, err)
 		return false
@@ -244,7 +253,7 @@ func (c *compiler) node(r *config.Route, path string) (*node, bool) {
 	end, ok := c.end(r, env, path)
 	policies := c.policies(r)
 	n.preflights = policy.TakesPreflights(policies)
-	chain, faults := policy.Chain(c.policyEnv(r, env), policies)
+	chain, faults := policy.Chain(c.policyEnv(r, env, ""), policies)
 	for _, f := range faults {
 		at := path + "." + f.Policy
 		if f.Path != "" {
@@ -272,8 +281,9 @@ func (c *compiler) routeEnv(r *config.Route) *expr.Env {
 	return c.env.ForRoute(route.Params(r.Match.Path))
 }
 
-func (c *compiler) policyEnv(r *config.Route, env *expr.Env) *policy.Env {
-	return &policy.Env{
+// policyEnv is what the policies of owner may reach: of a route (owner is empty) or a service.
+func (c *compiler) policyEnv(r *config.Route, env *expr.Env, owner string) *policy.Env {
+	e := &policy.Env{
 		Expr: env, Scope: c.s.scope, Pool: &c.g.pool, Route: r.Name, Methods: r.Match.Methods, Log: c.g.log,
 		CleanPath: func(a *exchange.Arena, p []byte) ([]byte, error) { return route.Clean(a, p, c.s.clean) },
 		Shadow:    c.g.shadow(c.s.scope, r.Name),
@@ -285,6 +295,10 @@ func (c *compiler) policyEnv(r *config.Route, env *expr.Env) *policy.Env {
 		Shapes:  c.shapes,
 		Limited: func(policy, mode string) func() { return c.g.limited(c.s.scope, r.Name, policy, mode) },
 	}
+	if c.cast != nil {
+		c.cast.direct(e, owner)
+	}
+	return e
 }
 
 // policies puts a route's policies together: its own, then those of the blocks

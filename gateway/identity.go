@@ -21,18 +21,23 @@ type sources struct {
 	names   []string
 	used    map[string]bool
 	prepare []func(context.Context)
+	kinds   map[string]string // jwt, api_key, …
+	fetch   map[string]bool   // those that fetch something before they can tell
 }
 
 // compileSources compiles the sources of identity, before the routes that name
 // them.
 func (c *compiler) compileSources() {
-	c.sources = sources{byName: map[string]identity.Source{}, used: map[string]bool{}}
+	c.sources = sources{byName: map[string]identity.Source{}, used: map[string]bool{}, kinds: map[string]string{}, fetch: map[string]bool{}}
 	for i := range c.doc.Identities {
 		b := &c.doc.Identities[i]
 		env := &identity.Env{
 			Name: b.Name, Expr: c.env, Scope: c.s.scope, Pool: &c.g.pool, Log: c.g.log.With("identity", b.Name),
-			Dir:     filepath.Dir(b.Pos.File),
-			Prepare: func(f func(context.Context)) { c.sources.prepare = append(c.sources.prepare, f) },
+			Dir: filepath.Dir(b.Pos.File),
+			Prepare: func(f func(context.Context)) {
+				c.sources.prepare = append(c.sources.prepare, f)
+				c.sources.fetch[b.Name] = true
+			},
 			Asserts: c.asserts,
 			Now:     time.Now,
 		}
@@ -48,7 +53,7 @@ func (c *compiler) compileSources() {
 		if err != nil {
 			source = nil
 		}
-		c.sources.byName[b.Name] = source
+		c.sources.byName[b.Name], c.sources.kinds[b.Name] = source, b.Kind
 		c.sources.names = append(c.sources.names, b.Name)
 	}
 }
@@ -57,6 +62,9 @@ func (c *compiler) compileSources() {
 func (c *compiler) source(name string) (identity.Source, bool) {
 	s, ok := c.sources.byName[name]
 	c.sources.used[name] = ok
+	if ok && c.cast != nil {
+		s = c.cast.source(name, s, c.sources.kinds[name], c.sources.fetch[name])
+	}
 	return s, ok
 }
 

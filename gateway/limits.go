@@ -102,10 +102,14 @@ func (g *Gateway) limited(scope *lifetime.Scope, route, policy, mode string) fun
 // guard puts a service behind its own limits, which hold for all routes
 // together.
 func (c *compiler) guard(svc *service, s *config.Service, path string) exchange.Handler {
-	if len(s.Policies) == 0 {
-		return svc
+	end := exchange.Handler(svc)
+	if c.cast != nil {
+		end = c.cast.service(s.Name)
 	}
-	env := c.policyEnv(&config.Route{Name: "service " + s.Name}, c.env)
+	if len(s.Policies) == 0 {
+		return end
+	}
+	env := c.policyEnv(&config.Route{Name: "service " + s.Name}, c.env, "service "+s.Name)
 	chain, faults := policy.Chain(env, s.Policies)
 	for _, f := range faults {
 		at := path + "." + f.Policy
@@ -117,7 +121,7 @@ func (c *compiler) guard(svc *service, s *config.Service, path string) exchange.
 	if chain == nil {
 		return nil
 	}
-	return chain(svc)
+	return chain(end)
 }
 
 // withGlobalLimits adds the limits that the defaults set for the gateway as a

@@ -28,18 +28,22 @@ const (
 // a name may be a file or a folder of YAML files. A refused configuration is
 // logged, and the one in force stays.
 func (g *Gateway) Watch(ctx context.Context, files func() []string) {
-	w := newFileWatch(files)
-	defer w.close()
-	for {
-		if !w.wait(ctx) {
-			return
-		}
-		if !w.changed() {
-			continue
-		}
+	WatchFiles(ctx, files, func() {
 		g.log.Info("configuration files changed")
 		if err := g.Reload(ctx); err != nil {
 			g.log.Error("configuration refused, the one in force stays", "error", err)
+		}
+	})
+}
+
+// WatchFiles calls changed whenever the content of one of the files changes,
+// until ctx ends.
+func WatchFiles(ctx context.Context, files func() []string, changed func()) {
+	w := newFileWatch(files)
+	defer w.close()
+	for w.wait(ctx) {
+		if w.changed() {
+			changed()
 		}
 	}
 }

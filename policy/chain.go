@@ -59,6 +59,9 @@ func Chain(env *Env, policies []config.Policy) (exchange.Middleware, []*Fault) {
 		if err != nil {
 			faults = append(faults, faultsOf(err, p)...)
 		} else if link != nil {
+			if env.Around != nil {
+				link = env.Around(p, link)
+			}
 			links = append(links, link)
 		}
 	}

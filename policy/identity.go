@@ -161,6 +161,9 @@ func (g *gate) ask(x *exchange.Exchange, errs *[maxAccept]error) (*exchange.Iden
 			continue
 		}
 		id, err := s.source.Identify(x)
+		if g.env.Note != nil {
+			g.env.Note(x, s.name+": "+told(id, err))
+		}
 		switch {
 		case err == nil && id != nil:
 			return id, nil
@@ -181,6 +184,21 @@ func (g *gate) ask(x *exchange.Exchange, errs *[maxAccept]error) (*exchange.Iden
 		worst = exchange.IdentityRequired.Because(nil)
 	}
 	return nil, worst
+}
+
+// told says in words what a source has said.
+func told(id *exchange.Identity, err error) string {
+	switch {
+	case err == nil && id != nil && id.Anonymous:
+		return "anybody"
+	case err == nil && id != nil:
+		return "it is " + id.Sub
+	case err == identity.None:
+		return "no credential for it"
+	case err == identity.Answered:
+		return "has answered itself"
+	}
+	return fmt.Sprint(err)
 }
 
 // blamed is the name of the source that e is from; "" when none has found a

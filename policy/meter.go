@@ -70,6 +70,9 @@ func (m *metered) Serve(x *exchange.Exchange) error {
 		}
 		t.key, t.cost = r.key.append(x.Arena.Grow(64), x), r.costOf(x)
 		err := t.take(x)
+		if m.env.Note != nil {
+			m.env.Note(x, t.explain())
+		}
 		if err == nil {
 			n++
 			continue
@@ -168,6 +171,14 @@ func costFrom(v any) int64 {
 		}
 	}
 	return 1
+}
+
+// explain says what the limit has decided.
+func (t *taken) explain() string {
+	if t.was.Unavailable {
+		return t.meter.shown + ": the shared store can't be asked"
+	}
+	return fmt.Sprintf("%s: costs %d, %d of %d left, full again in %s", t.meter.shown, t.cost, t.was.Remaining, t.was.Limit, t.was.ResetAfter.Round(time.Millisecond))
 }
 
 // finish does what is left when the response is there: the cost that the

@@ -83,6 +83,11 @@ type Env struct {
 	// nobody counts.
 	Limited func(policy, mode string) func()
 
+	// Around wraps what a policy does, for explanations. Nil: nobody looks.
+	Around func(p config.Policy, link exchange.Middleware) exchange.Middleware
+	// Note says what a policy saw, in words, for explanations. Nil: nobody reads it.
+	Note func(x *exchange.Exchange, text string)
+
 	identified bool // the route has an identity policy, so a refused client can be told how to prove who it is
 }
 

@@ -24,6 +24,7 @@ import (
 	"gopura/config"
 	"gopura/gateway"
 	"gopura/internal/testca"
+	"gopura/trial"
 )
 
 // environment is what ${env:…} finds in the configurations of the pages.
@@ -147,13 +148,30 @@ func checkYAML(t *testing.T, d document, b block, dir string) {
 		t.Errorf("%s: %s", at, rendered(err))
 	case len(doc.Problems().List) > 0:
 		t.Errorf("%s: warnings: %v", at, doc.Problems().List)
+	default:
+		runTests(t, at, path, doc)
+	}
+}
+
+// runTests runs the tests of a configuration, which pass.
+func runTests(t *testing.T, at, path string, doc *config.Document) {
+	t.Helper()
+	load := func() (*config.Document, error) { return config.Load(path, configOptions()) }
+	for i := range doc.Tests {
+		for _, f := range trial.Run(load, &doc.Tests[i]).Failures {
+			t.Errorf("%s: test %q: %s", at, doc.Tests[i].Name, f)
+		}
 	}
 }
 
 func check(path string) (*config.Document, error) {
-	options := gateway.ConfigOptions()
-	options.Env = func(name string) (string, bool) { value, ok := environment[name]; return value, ok }
-	return gateway.Check(func() (*config.Document, error) { return config.Load(path, options) })
+	return gateway.Check(func() (*config.Document, error) { return config.Load(path, configOptions()) })
+}
+
+func configOptions() config.Options {
+	o := gateway.ConfigOptions()
+	o.Env = func(name string) (string, bool) { value, ok := environment[name]; return value, ok }
+	return o
 }
 
 func rendered(err error) string {
@@ -167,7 +185,7 @@ func rendered(err error) string {
 }
 
 // offline are the commands that open nothing.
-var offline = regexp.MustCompile(`^gopura (check|routes|schema|version|help)\b`)
+var offline = regexp.MustCompile(`^gopura (check|routes|explain|test|schema|version|help)\b`)
 
 func runOffline(t *testing.T, d document, b block, dir string) {
 	t.Helper()

@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"slices"
+
+	"gopura/config"
+	"gopura/exchange"
+	"gopura/identity"
+	"gopura/policy"
+)
+
+// Rehearsal is a configuration compiled so that requests can be tried on it:
+// routes and policies are the real ones, understudies stand for everything that
+// would have to be asked over a network. It is for one goroutine at a time.
+type Rehearsal struct {
+	*Offline
+	cast cast
+}
+
+// Understudies play what is not there.
+type Understudies struct {
+	// Service answers for a service. Nil: an empty 200.
+	Service func(name string, x *exchange.Exchange) error
+	// Identity answers for a source of identity; false: the source itself is
+	// asked, if it can tell without a network. Nil: it always is.
+	Identity func(name string, x *exchange.Exchange) (id *exchange.Identity, err error, ok bool)
+}
+
+// Rehearse compiles what load returns to be tried. Nothing is opened, and
+// nothing is sent anywhere. Limits begin full.
+func Rehearse(load func() (*config.Document, error), u Understudies) (*Rehearsal, error) {
+	doc, err := load()
+	if err != nil {
+		return nil, err
+	}
+	r := &Rehearsal{cast: cast{understudies: u}}
+	s, err := New(Options{}).compileWith(doc, true, &r.cast)
+	if err != nil {
+		return nil, err
+	}
+	r.Offline = &Offline{doc, s}
+	return r, nil
+}
+
+// Sent is a request that a service gets.
+type Sent struct {
+	Service string   `json:"service"`
+	Request string   `json:"request"` // GET /users/42
+	Host    string   `json:"host,omitempty"`
+	Header  []string `json:"header,omitempty"` // secrets masked
+}
+
+// cast is who plays in a rehearsal.
+type cast struct {
+	understudies Understudies
+	traces       traces
+}
+
+// service returns the understudy of a service.
+func (c *cast) service(name string) exchange.Handler {
+	return exchange.HandlerFunc(func(x *exchange.Exchange) error {
+		x.Service = name
+		if tr := c.traces.of(x); tr != nil {
+			tr.send(name, x)
+		}
+		if c.understudies.Service != nil {
+			return c.understudies.Service(name, x)
+		}
+		x.Response.Status, x.Response.Body = 200, exchange.NoBody
+		return nil
+	})
+}
+
+func (tr *trace) send(name string, x *exchange.Exchange) {
+	lines := requestLines(x)
+	s := Sent{Service: name, Request: lines[0][len("request "):], Host: string(x.Request.Authority)}
+	s.Header = appendFields(nil, &x.Request.Header)
+	tr.sent = append(tr.sent, s)
+}
+
+// remoteKinds are the sources of identity that ask somebody about each client.
+var remoteKinds = []string{"introspection", "oidc", "forward_auth"}
+
+// source returns the understudy of a source of identity.
+func (c *cast) source(name string, real identity.Source, kind string, fetches bool) identity.Source {
+	if _, nobody := real.(identity.Fallback); real == nil || nobody {
+		return real
+	}
+	return &understudy{Source: real, cast: c, name: name, remote: fetches || slices.Contains(remoteKinds, kind)}
+}
+
+type understudy struct {
+	identity.Source
+	cast   *cast
+	name   string
+	remote bool
+}
+
+// Identify implements identity.Source.
+func (u *understudy) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
+	if f := u.cast.understudies.Identity; f != nil {
+		if id, err, ok := f(u.name, x); ok {
+			return id, err
+		}
+	}
+	if u.remote && !x.Request.Header.Has("Authorization") && !x.Request.Header.Has("Cookie") {
+		return nil, identity.None
+	}
+	if u.remote {
+		u.cast.traces.note(x, u.name+" would have to ask over the network, which a rehearsal does not: say who is calling")
+		return nil, exchange.IdentityUnavailable.Errorf("not asked in a rehearsal")
+	}
+	return u.Source.Identify(x)
+}
+
+// Challenge implements identity.Challenger.
+func (u *understudy) Challenge(x *exchange.Exchange, refused error) string {
+	if c, ok := u.Source.(identity.Challenger); ok {
+		return c.Challenge(x, refused)
+	}
+	return ""
+}
+
+// link returns what stands for a policy: itself, unless it would have to ask.
+func (c *cast) link(owner string, p config.Policy, link exchange.Middleware) exchange.Middleware {
+	if p.Name == "opa" {
+		link = func(next exchange.Handler) exchange.Handler {
+			return exchange.HandlerFunc(func(x *exchange.Exchange) error {
+				c.traces.note(x, "OPA is not asked in a rehearsal: it is taken to say yes")
+				return next.Serve(x)
+			})
+		}
+	}
+	return c.traces.around(owner, p, link)
+}
+
+// direct gives a policy's environment to the cast.
+func (c *cast) direct(env *policy.Env, owner string) {
+	env.Expr = env.Expr.Watching(c.traces.watch)
+	env.Note, env.Refused, env.Shadow = c.traces.note, c.traces.refused, c.traces.shadowed
+	env.Around = func(p config.Policy, link exchange.Middleware) exchange.Middleware { return c.link(owner, p, link) }
+}
