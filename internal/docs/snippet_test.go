@@ -185,7 +185,7 @@ func rendered(err error) string {
 }
 
 // offline are the commands that open nothing.
-var offline = regexp.MustCompile(`^gopura (check|routes|explain|test|schema|version|help)\b`)
+var offline = regexp.MustCompile(`^gopura (check|routes|explain|test|graph|schema|version|help)\b`)
 
 func runOffline(t *testing.T, d document, b block, dir string) {
 	t.Helper()
