@@ -29,10 +29,11 @@ var law = map[string]string{
 	"policy":     "exchange lifetime config expr identity store",
 	"gateway":    "exchange lifetime config route expr h1 h2 telemetry upstream identity policy certs store",
 	"diagram":    "config gateway",
+	"lint":       "config gateway policy",
 	"trial":      "exchange config gateway",
 	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store",
 	"demo":       "exchange lifetime config gateway admin telemetry",
-	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram trial admin demo store",
+	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial admin demo store",
 }
 
 // homes says which one package may import a heavy dependency, so that it can

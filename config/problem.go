@@ -218,3 +218,6 @@ func around(places map[string]Pos, path string) (Pos, string) {
 
 // quote shows a text that the file holds in a message.
 func quote(text string) string { return strconv.Quote(text) }
+
+// Redact hides the secrets of the document in a text.
+func (d *Document) Redact(text string) string { return d.problems.secrets.redact(text) }

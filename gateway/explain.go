@@ -121,7 +121,7 @@ func (r *Rehearsal) idle(n *node, e *Explanation) {
 		return
 	}
 	ended := slices.ContainsFunc(e.Steps, func(s Step) bool { return s.Owner == "" && s.Verdict != verdictPassed })
-	all := policy.Sorted(r.policiesOf(n.route))
+	all := PoliciesOf(r.Document, n.route)
 	at := 0
 	for _, p := range all {
 		i := slices.IndexFunc(e.Steps, func(s Step) bool { return s.Owner == "" && s.Policy == p.Name })
@@ -141,12 +141,14 @@ func (r *Rehearsal) idle(n *node, e *Explanation) {
 	}
 }
 
-func (o *Offline) policiesOf(r *config.Route) []config.Policy {
-	c := &compiler{doc: o.Document, blocks: map[string][]config.Policy{}}
-	for _, b := range o.Document.Policies {
+// PoliciesOf returns the policies that hold for a route, its own, those of the
+// blocks that it uses and the defaults, in the order in which they run.
+func PoliciesOf(doc *config.Document, r *config.Route) []config.Policy {
+	c := &compiler{doc: doc, blocks: map[string][]config.Policy{}}
+	for _, b := range doc.Policies {
 		c.blocks[b.Name] = b.Policies
 	}
-	return c.policies(r)
+	return policy.Sorted(c.policies(r))
 }
 
 // services says what is in force for the services that were sent something.

@@ -163,8 +163,9 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 			g.options.LogLevel.Set(level)
 		}
 	}
-	if g.current.Get() != nil {
+	if old := g.current.Get(); old != nil {
 		g.metrics.Retiring.Add(1)
+		g.logChanges(old.Value.doc, doc)
 	}
 	g.current.Swap(s, func() {
 		s.scope.Close()

@@ -54,7 +54,7 @@ func (a Allowance) MarshalText() ([]byte, error) {
 	if a == (Allowance{}) {
 		return nil, nil
 	}
-	s := fmt.Sprintf("%d/%s", a.Count, a.Per)
+	s := config.Rate{Count: a.Count, Per: a.Per}.String()
 	if a.Key != "" {
 		s += " per " + a.Key
 	}

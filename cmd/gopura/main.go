@@ -102,6 +102,6 @@ Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newRun(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newDemo(), newSchema(), newKey(), newLimits(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newDemo(), newSchema(), newKey(), newLimits(), newVersion())
 	return root
 }

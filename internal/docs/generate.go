@@ -11,6 +11,7 @@ import (
 	"gopura/exchange"
 	"gopura/expr"
 	"gopura/gateway"
+	"gopura/lint"
 	"gopura/telemetry"
 )
 
@@ -41,6 +42,7 @@ func generated(root, binary string) ([]page, error) {
 		{"docs/reference/codes.md", codes()},
 		{"docs/reference/facts.md", facts()},
 		{"docs/reference/metrics.md", noted(telemetry.Reference())},
+		{"docs/reference/lint.md", rules()},
 		{"docs/reference/cli.md", cli},
 		{"docs/reference/packages.md", law},
 	}, nil
@@ -169,4 +171,13 @@ func buildGopura(root, dir string) (string, error) {
 		return "", fmt.Errorf("go build ./cmd/gopura: %w\n%s", err, out)
 	}
 	return binary, nil
+}
+
+func rules() []byte {
+	var b bytes.Buffer
+	b.WriteString("# What gopura lint looks for\n\n" + note + "\n\n| rule | level | finds | why, and what to do |\n|---|---|---|---|\n")
+	for _, r := range lint.Rules {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Name, r.Level, cell(r.Text), cell(r.Why))
+	}
+	return b.Bytes()
 }
