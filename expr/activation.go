@@ -22,6 +22,8 @@ type activation struct {
 	facts   []*fact // of the program: a handful, so a scan is the fastest map
 	tables  []table // one for each table fact, made once
 	scratch []byte
+	names   []string // of Env.With
+	vars    Vars     // their values
 }
 
 const maxScratch = 64 << 10 // a larger one is not kept
@@ -37,7 +39,7 @@ func newActivation() *activation {
 }
 
 func (a *activation) reset() {
-	a.x, a.facts = nil, nil
+	a.x, a.facts, a.names, a.vars = nil, nil, nil, nil
 	if cap(a.scratch) > maxScratch {
 		a.scratch = make([]byte, 0, 512)
 	}
@@ -54,7 +56,7 @@ func (a *activation) ResolveName(name string) (any, bool) {
 			return a.fact(f, ""), true
 		}
 	}
-	return nil, false
+	return a.resolveVar(name)
 }
 
 // Parent implements cel.Activation.

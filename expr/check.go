@@ -21,6 +21,7 @@ type checker struct {
 	info *ast.SourceInfo
 	text string
 	used []*fact
+	vars []int  // names of Env.With, by their index
 	err  *Error // the first one
 }
 
@@ -100,7 +101,7 @@ func (c *checker) ident(e ast.Expr, in *locals) {
 	name := e.AsIdent()
 	f := factNamed(name)
 	switch {
-	case in.has(name) || typeNames[name]:
+	case in.has(name) || typeNames[name] || c.useVar(name):
 	case f != nil && f.table:
 		c.fail(e.ID(), fmt.Sprintf("write %s.name or %s[\"name\"]", name, name), "%s is a table of values, not a value", name)
 	case f != nil:
@@ -108,7 +109,7 @@ func (c *checker) ident(e ast.Expr, in *locals) {
 	case members(name) != nil:
 		c.fail(e.ID(), name+"."+strings.Join(members(name), ", "+name+"."), "%s is not a value", name)
 	default:
-		c.fail(e.ID(), suggest(name, roots()), "unknown fact %s", name)
+		c.fail(e.ID(), suggest(name, append(roots(), c.env.vars...)), "unknown fact %s", name)
 	}
 }
 

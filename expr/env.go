@@ -36,6 +36,8 @@ type Env struct {
 	inputs    sizes
 	pool      *sync.Pool // of *activation
 	params    []string   // path parameters of the route, nil: not known
+	forgiving bool       // see Forgiving
+	vars      []string   // names added by With
 
 	watch func(*exchange.Exchange, Sighting) // told of each evaluation; nil: nobody is
 }
@@ -45,6 +47,15 @@ type Env struct {
 func (e *Env) ForRoute(params []string) *Env {
 	r := *e
 	r.params = append([]string{}, params...)
+	return &r
+}
+
+// Forgiving returns an environment for expressions that put values together:
+// of a name of With without a value, what they pass on as it is is null:
+// {"orders": orders.items}. To compute with it stays an error.
+func (e *Env) Forgiving() *Env {
+	r := *e
+	r.forgiving = true
 	return &r
 }
 
@@ -101,6 +112,10 @@ func (e *Env) Compile(text string, kind Kind) (*Program, error) {
 	if len(text) > maxText {
 		return nil, &Error{Message: fmt.Sprintf("the expression is longer than %d bytes", maxText)}
 	}
+	return e.compile(text, kind)
+}
+
+func (e *Env) compile(text string, kind Kind) (*Program, error) {
 	parsed, issues := e.cel.Parse(text)
 	if issues.Err() != nil {
 		return nil, firstIssue(text, issues)
@@ -118,8 +133,9 @@ func (e *Env) Compile(text string, kind Kind) (*Program, error) {
 	if err := acceptType(checked.OutputType(), kind); err != nil {
 		return nil, err
 	}
-	p := &Program{env: e, text: text, kind: kind, facts: c.used}
+	p := &Program{env: e, text: text, kind: kind, facts: c.used, vars: c.vars}
 	if p.shortcut(checked.NativeRep().Expr()); p.fact == nil || kind == Bool {
+		p.planJSON(checked)
 		if err := e.plan(p, checked); err != nil {
 			return nil, err
 		}
@@ -131,10 +147,10 @@ func (e *Env) Compile(text string, kind Kind) (*Program, error) {
 }
 
 // plan makes the CEL program. One whose worst case is below the cost limit
-// runs without counting.
+// runs without counting; nothing bounds what a document holds.
 func (e *Env) plan(p *Program, checked *cel.Ast) error {
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if worst, err := e.cel.EstimateCost(checked, e.inputs); err != nil || worst.Max > e.costLimit {
+	if worst, err := e.cel.EstimateCost(checked, e.inputs); err != nil || worst.Max > e.costLimit || len(p.vars) > 0 {
 		opts = append(opts, cel.CostLimit(e.costLimit))
 	} else {
 		p.bounded = true

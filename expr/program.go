@@ -20,10 +20,14 @@ type Program struct {
 	text    string
 	kind    Kind
 	facts   []*fact // used by the expression, in order of appearance
+	vars    []int   // names of Env.With that it uses, by their index
 	bounded bool    // its worst case is below the cost limit
 
 	fact *fact // the whole expression is this fact …
 	key  string
+
+	plan *planNode  // how its JSON is written without CEL, or nil
+	maps [][]string // without a plan: the names in its map literals, in their order
 
 	cel cel.Program
 
@@ -50,8 +54,13 @@ func (p *Program) Bool(x *exchange.Exchange) (bool, error) {
 		p.watched(x, is, err)
 		return is, err
 	}
+	return p.bool(x, nil)
+}
+
+func (p *Program) bool(x *exchange.Exchange, vars Vars) (bool, error) {
 	a := p.enter(x)
 	defer p.leave(a)
+	a.vars = vars
 	v, err := p.eval(a)
 	if err != nil {
 		return false, err
@@ -77,17 +86,32 @@ func (p *Program) Append(dst []byte, x *exchange.Exchange) ([]byte, error) {
 		}
 		return out, nil
 	}
-	a := p.enter(x)
-	defer p.leave(a)
-	v, err := p.eval(a)
-	if err != nil {
-		return dst, err
+	dst, _, err := p.append(dst, x, nil)
+	return dst, err
+}
+
+// append also reports whether the value was null.
+func (p *Program) append(dst []byte, x *exchange.Exchange, vars Vars) (out []byte, null bool, err error) {
+	switch {
+	case p.fact != nil:
+		out, err = p.fact.text(dst, x, p.key)
+	case p.plan != nil && p.plan.kind == planPath:
+		out, null, err = p.plan.appendText(dst, vars)
+	default:
+		a := p.enter(x)
+		defer p.leave(a)
+		a.vars = vars
+		v, failed := p.eval(a)
+		if failed != nil {
+			return dst, false, failed
+		}
+		_, null = v.(types.Null)
+		out, err = appendValue(dst, v)
 	}
-	out, err := appendValue(dst, v)
 	if err != nil {
-		return dst, p.fail(err)
+		return dst, false, p.fail(err)
 	}
-	return out, nil
+	return out, null, nil
 }
 
 // String is Append to a new string.
@@ -121,7 +145,7 @@ func (p *Program) Value(x *exchange.Exchange) (any, error) {
 
 func (p *Program) enter(x *exchange.Exchange) *activation {
 	a := p.env.pool.Get().(*activation)
-	a.x, a.facts = x, p.facts
+	a.x, a.facts, a.names = x, p.facts, p.env.vars
 	return a
 }
 

@@ -127,6 +127,10 @@ func (t *Template) Facts() []string {
 // Append appends the text for x. A value that may not stand in its place is
 // ErrUnsafe. Literals and single facts cost no allocation when dst has room.
 func (t *Template) Append(dst []byte, x *exchange.Exchange) ([]byte, error) {
+	return t.append(dst, x, nil)
+}
+
+func (t *Template) append(dst []byte, x *exchange.Exchange, vars Vars) ([]byte, error) {
 	start := len(dst)
 	for i := range t.pieces {
 		p := &t.pieces[i]
@@ -143,8 +147,12 @@ func (t *Template) Append(dst []byte, x *exchange.Exchange) ([]byte, error) {
 			}
 			continue
 		}
-		if dst, err = p.program.Append(dst, x); err != nil {
+		var null bool
+		if dst, null, err = p.program.appendWith(dst, x, vars); err != nil {
 			return dst[:start], err
+		}
+		if len(p.program.vars) > 0 && !p.part.names(dst[n:], null) {
+			return dst[:start], fmt.Errorf("expression %q: it is empty, or names nothing: %w", p.program.text, ErrUnsafe)
 		}
 		if dst, err = p.part.admit(dst, n); err != nil {
 			return dst[:start], fmt.Errorf("expression %q: %w", p.program.text, err)

@@ -24,6 +24,8 @@ func appendValue(dst []byte, v ref.Val) ([]byte, error) {
 		return strconv.AppendUint(dst, uint64(v), 10), nil
 	case types.Double:
 		return strconv.AppendFloat(dst, float64(v), 'f', -1, 64), nil
+	case rawNumber:
+		return append(dst, v.value.Bytes()...), nil
 	case types.Bool:
 		return strconv.AppendBool(dst, bool(v)), nil
 	case types.Null:
@@ -54,6 +56,8 @@ func native(v ref.Val) (any, error) {
 		return uint64(v), nil
 	case types.Double:
 		return float64(v), nil
+	case rawNumber:
+		return float64(v.Double), nil
 	case types.Bool:
 		return bool(v), nil
 	case types.Null:
