@@ -19,6 +19,7 @@ func (l *leasedLimiter) Take(key []byte, cost int64) Decision {
 		case gone:
 			continue
 		case granted:
+			e.home.decided.Add(1)
 			if ask {
 				l.s.ask(e)
 			}
@@ -41,6 +42,7 @@ func (l *leasedLimiter) short(f *force, e *entry, key []byte, cost, balance int6
 	if e.failed.Load() {
 		return l.without(f, key, cost)
 	}
+	e.home.decided.Add(1)
 	l.top.note(l.s.memory, key, false)
 	d := l.decision(f, balance, &e.lease)
 	d.Allowed = false
@@ -77,9 +79,10 @@ func (l *leasedLimiter) Charge(key []byte, cost int64) {
 // entry is a lease with the limiter that it belongs to; it is its own call.
 type entry struct {
 	lease
-	l   *shared
-	f   *force // of the call in flight
-	now time.Time
+	l    *shared
+	home *leaseShard
+	f    *force // of the call in flight
+	now  time.Time
 }
 
 // ask calls the store for a lease. False: that is being done, or can't be.

@@ -137,7 +137,36 @@ func TestMemoryOfKeys(t *testing.T) {
 		if said := float64(s.Bytes) / n; real > 1.15*said || s.Keys != n {
 			t.Errorf("%s: %.1f bytes a key, it says %.1f", c.name, real, said)
 		}
+		if stated := map[string]float64{"rate": 51, "calendar": 51, "rolling": 165}[c.name]; real > stated {
+			t.Errorf("%s: %.1f bytes a key, docs/limits.md says at most %.0f", c.name, real, stated)
+		}
 		runtime.KeepAlive(l)
+	}
+	runtime.KeepAlive(keys)
+}
+
+// TestMemoryOfLeases measures what a key takes that is leased from a shared store.
+func TestMemoryOfLeases(t *testing.T) {
+	if testing.Short() || raceEnabled {
+		t.Skip("it is large")
+	}
+	const n = 1 << 17
+	keys := benchKeys(n)
+	s := openRedis(t, RedisOptions{Addresses: []string{"127.0.0.1:1"}, OnFailure: Allow, Wait: time.Millisecond})
+	l := rate(t, s, "l", Rate{Count: 10, Per: time.Second})
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for _, k := range keys {
+		l.Take(k, 1)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	real := float64(after.HeapAlloc-before.HeapAlloc) / n
+	held := l.(*leasedLimiter).describe()
+	t.Logf("%.0f bytes a key, of %d keys; it says %d", real, held.Keys, leaseBytes)
+	if held.Keys < n*9/10 || real > leaseBytes*1.15 {
+		t.Errorf("%.0f bytes a key, docs/limits-redis.md says about %d", real, leaseBytes)
 	}
 	runtime.KeepAlive(keys)
 }

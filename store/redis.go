@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,6 +135,7 @@ type Redis struct {
 	stop     chan struct{}
 	swept    sync.WaitGroup
 	closed   bool
+	values   *redisValues // nil: nobody has asked for them
 }
 
 // OpenRedis returns a store over Redis. A server that can't be reached is not an
@@ -219,8 +218,11 @@ type RedisState struct {
 	Reloads   uint64     `json:"script_reloads_total"`
 	Full      uint64     `json:"queue_full_total"`
 	Connects  uint64     `json:"connects_total"`
-	Degraded  uint64     `json:"degraded_total"` // decisions that OnFailure made
-	Waiting   int        `json:"waiting"`        // calls in the queue
+	Decisions uint64     `json:"decisions_total"` // those by leases, or in exact mode by the server
+	Degraded  uint64     `json:"degraded_total"`  // decisions that OnFailure made
+	Trips     uint64     `json:"round_trips_total"`
+	Waited    float64    `json:"round_trip_seconds_total"` // for all of them together
+	Waiting   int        `json:"waiting"`                  // calls in the queue
 }
 
 // Redis returns the live view of the connection.
@@ -230,6 +232,7 @@ func (s *Redis) Redis() RedisState {
 		Mode: s.options.Mode, OnFailure: s.options.OnFailure, Opened: s.link.breaker.opened.Load(),
 		Calls: c.calls.Load(), Failures: c.failures.Load(), Timeouts: c.timeouts.Load(), Reloads: c.reloads.Load(),
 		Full: c.full.Load(), Connects: c.connects.Load(), Degraded: c.degraded.Load(), Waiting: len(s.link.queue),
+		Trips: c.trips.Load(), Waited: time.Duration(c.waited.Load()).Seconds(), Decisions: s.decided(),
 	}
 	open, since, cause := s.link.breaker.state()
 	if r.Open = open; open {
@@ -239,6 +242,17 @@ func (s *Redis) Redis() RedisState {
 		r.Cause = cause.Error()
 	}
 	return r
+}
+
+// decided is how many decisions were made without OnFailure.
+func (s *Redis) decided() uint64 {
+	s.mu.Lock() // a limiter that is closed leaves its number behind, under the lock
+	defer s.mu.Unlock()
+	n := s.link.count.decided.Load()
+	for _, l := range s.limiters {
+		n += l.leases.decided()
+	}
+	return n
 }
 
 // State implements Store.
@@ -253,6 +267,6 @@ func (s *Redis) State() StoreState {
 		state.Limiters = append(state.Limiters, l.describe())
 	}
 	s.mu.Unlock()
-	slices.SortFunc(state.Limiters, func(a, b LimiterState) int { return strings.Compare(a.Name, b.Name) })
+	state.Limiters = inOrder(state.Limiters)
 	return state
 }

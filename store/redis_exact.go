@@ -74,6 +74,7 @@ func (l *exactLimiter) Take(key []byte, cost int64) Decision {
 	if err != nil {
 		return l.without(f, key, cost)
 	}
+	link.count.decided.Add(1)
 	d := Decision{Allowed: r.granted == cost, Limit: f.limit, Remaining: r.remaining, ResetAfter: r.reset}
 	if !d.Allowed {
 		d.RetryAfter = max(r.retry, 1)

@@ -34,7 +34,11 @@ type link struct {
 	count   linkCount
 }
 
-type linkCount struct{ calls, failures, timeouts, reloads, full, connects, degraded atomic.Uint64 }
+type linkCount struct {
+	calls, failures, timeouts, reloads, full, connects atomic.Uint64
+	trips, waited                                      atomic.Uint64 // round trips, and the nanoseconds that they took
+	decided, degraded                                  atomic.Uint64 // decisions; see also leaseShard
+}
 
 // work is a script call that is waiting to be made. Its arguments are made
 // when it is sent: so that what happened while it waited is in them.
@@ -170,7 +174,10 @@ func (l *link) run(batch []work) {
 		calls[i].script, calls[i].key, calls[i].args = w.prepare()
 	}
 	ctx, cancel := context.WithTimeout(l.stopped, l.timeout)
+	began := time.Now()
 	results := l.exchange(ctx, calls)
+	l.count.trips.Add(1)
+	l.count.waited.Add(uint64(time.Since(began)))
 	cancel()
 	for i, w := range batch {
 		l.note(w.finish(results[i].values, results[i].err))

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,10 +14,10 @@ import (
 type shared struct {
 	s      *Redis
 	name   string
-	id     string // in s.limiters
-	prefix string // of its Redis keys
-	refs   int
-	opened int // when it was opened last, in order of openings
+	id     string   // in s.limiters
+	prefix string   // of its Redis keys
+	opened int      // when it was opened last, in order of openings
+	forces []*force // of those who have it open, in that order
 	force  atomic.Pointer[force]
 	top    top
 	leases leases
@@ -31,8 +32,8 @@ type force struct {
 // opening is one use of a shared limiter.
 type opening struct {
 	*shared
-	local Limiter // closed with it; nil: it was only looked up
-	once  *sync.Once
+	own  *force // nil: it was only looked up
+	once *sync.Once
 }
 
 func (s *Redis) open(name string, shape shape, local Limiter, o LimiterOptions) Limiter {
@@ -45,11 +46,12 @@ func (s *Redis) open(name string, shape shape, local Limiter, o LimiterOptions) 
 		l.leases.init(o.maxKeys())
 		s.limiters[id] = l
 	}
-	l.refs++
 	s.openings++
 	l.opened = s.openings
-	l.force.Store(&force{shape, shape.limit(), local})
-	return s.limiter(opening{l, local, new(sync.Once)})
+	f := &force{shape, shape.limit(), local}
+	l.forces = append(l.forces, f)
+	l.force.Store(f)
+	return s.limiter(opening{l, f, new(sync.Once)})
 }
 
 func (s *Redis) limiter(o opening) Limiter {
@@ -78,14 +80,20 @@ func (s *Redis) Find(name string) Limiter {
 // Close implements Limiter.
 func (o *opening) Close() {
 	o.once.Do(func() {
-		if o.local == nil {
+		if o.own == nil {
 			return
 		}
-		o.local.Close()
 		o.s.mu.Lock()
 		defer o.s.mu.Unlock()
-		if o.refs--; o.refs == 0 {
+		defer o.own.local.Close()
+		// A configuration that is refused closes what it opened: then what was in
+		// force before is so again.
+		o.forces = slices.DeleteFunc(o.forces, func(f *force) bool { return f == o.own })
+		if n := len(o.forces); n > 0 {
+			o.force.Store(o.forces[n-1])
+		} else {
 			delete(o.s.limiters, o.id)
+			o.s.link.count.decided.Add(o.leases.decided())
 		}
 	})
 }
@@ -180,8 +188,9 @@ func (l topView) Peek(key []byte) (Decision, bool) {
 func (l *shared) describe() LimiterState {
 	f := l.force.Load()
 	keys, bytes := l.leases.size()
+	held, owed := l.leases.tokens()
 	return LimiterState{
 		Name: l.name, Kind: f.kind(), Limit: f.String(), Keys: keys, Bytes: bytes,
-		MaxKeys: l.leases.most(), Evicted: l.leases.overflow.Load(),
+		MaxKeys: l.leases.most(), Evicted: l.leases.overflow.Load(), Held: held, Owed: owed, opened: l.opened,
 	}
 }

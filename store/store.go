@@ -198,4 +198,9 @@ type LimiterState struct {
 	MaxKeys int    `json:"max_keys"` // at most
 	Bytes   int64  `json:"bytes"`    // of memory that the keys take
 	Evicted uint64 `json:"evicted"`  // keys that were forgotten while they were in use
+
+	Held int64 `json:"held,omitempty"` // tokens that this replica has leased and not used
+	Owed int64 `json:"owed,omitempty"` // … that it used ahead of the shared store
+
+	opened int // when, in order of openings
 }

@@ -264,22 +264,44 @@ func (t *table) put(s *shard, a, b *set, k hash, word, zero uint64) {
 // grow doubles a shard and leaves the idle keys behind.
 func (s *shard) grow(t *table, zero uint64) {
 	old := *s.sets.Load()
-	sets := make([]set, 2*len(old))
-	for i := range sets {
-		sets[i].floor.Store(old[i%len(old)].floor.Load())
-	}
-	s.keys = 0
+	held := make([]holding, 0, s.keys)
 	for i := range old {
 		for j := range old[i].places {
 			p := &old[i].places[j]
 			w := p.word.Swap(moved)
 			if k := (hash{p.lo.Load(), p.hi.Load()}); k.lo != 0 && w > zero {
-				a, b := pair(sets, k)
-				t.put(s, a, b, k, w, zero)
+				held = append(held, holding{k, w})
 			}
 		}
 	}
-	s.sets.Store(&sets)
+	// Among few sets, it can happen that too many keys meet in one of twice as many.
+	for n := 2 * len(old); ; n *= 2 {
+		sets := make([]set, n)
+		for i := range sets {
+			sets[i].floor.Store(old[i%len(old)].floor.Load())
+		}
+		if s.keys = 0; s.fill(t, sets, held, zero) {
+			s.sets.Store(&sets)
+			return
+		}
+	}
+}
+
+type holding struct {
+	hash
+	word uint64
+}
+
+// fill puts keys into empty sets. False: they have no room, and more sets may be tried.
+func (s *shard) fill(t *table, sets []set, held []holding, zero uint64) bool {
+	for _, k := range held {
+		a, b := pair(sets, k.hash)
+		if len(sets) < t.maxSets && a.room(zero) == 0 && b.room(zero) == 0 {
+			return false
+		}
+		t.put(s, a, b, k.hash, k.word, zero)
+	}
+	return true
 }
 
 // size returns how many keys there are and the bytes that they take.
