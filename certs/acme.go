@@ -30,12 +30,14 @@ type acmePlan struct {
 	roots   *x509.CertPool
 	http    bool // http-01 can be answered
 	alpn    bool
+	shared  *Shared // nil: the storage is a folder
 	key     string
 }
 
 // planACME reads what is needed to speak to the CA. cleartext says that the
-// gateway has a listener that can answer http-01.
-func planACME(c *config.ACME, cleartext bool) (*acmePlan, *Fault) {
+// gateway has a listener that can answer http-01; shared is nil when there is no
+// store.
+func planACME(c *config.ACME, cleartext bool, shared *Shared) (*acmePlan, *Fault) {
 	p := &acmePlan{
 		conf: c, http: cleartext && slices.Contains(c.Challenge, "http-01"), alpn: slices.Contains(c.Challenge, "tls-alpn-01"),
 	}
@@ -52,16 +54,28 @@ func planACME(c *config.ACME, cleartext bool) (*acmePlan, *Fault) {
 			return nil, &Fault{Path: "acme.ca_root", Pos: c.Pos, Err: err}
 		}
 	}
-	storage, err := filepath.Abs(c.Storage)
+	storage, err := p.place(shared)
 	if err != nil {
-		return nil, &Fault{Path: "acme.storage", Pos: c.Pos, Err: err}
-	}
-	if err := private(storage); err != nil {
 		return nil, &Fault{Path: "acme.storage", Pos: c.Pos, Err: err}
 	}
 	text, _ := json.Marshal([]any{c.CA, c.Email, storage, p.http, p.alpn, sha256.Sum256(root)})
 	p.key = "acme " + string(text)
 	return p, nil
+}
+
+// place is where certificates are kept, so that no two places are the same text.
+func (p *acmePlan) place(shared *Shared) (string, error) {
+	if p.conf.Storage != inStore {
+		folder, err := filepath.Abs(p.conf.Storage)
+		if err != nil {
+			return "", err
+		}
+		return folder, private(folder)
+	}
+	if p.shared = shared; shared == nil {
+		return "", errNoStore
+	}
+	return "store " + shared.Key, nil
 }
 
 // private checks a folder that holds keys: nobody else may look into it. One
@@ -137,7 +151,10 @@ func (p *acmePlan) open(s *lifetime.Scope, pool *lifetime.Pool, log *slog.Logger
 }
 
 func newManager(p *acmePlan, log *slog.Logger) (*manager, error) {
-	if err := os.MkdirAll(p.conf.Storage, 0o700); err != nil {
+	var kept certmagic.Storage = &certmagic.FileStorage{Path: p.conf.Storage}
+	if p.shared != nil {
+		kept = newStorage(p.shared.Values)
+	} else if err := os.MkdirAll(p.conf.Storage, 0o700); err != nil {
 		return nil, err
 	}
 	m := &manager{claims: map[string]*claim{}}
@@ -154,7 +171,7 @@ func newManager(p *acmePlan, log *slog.Logger) (*manager, error) {
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
 		Logger:           logger,
 	})
-	m.magic = certmagic.New(m.cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: p.conf.Storage}, Logger: logger})
+	m.magic = certmagic.New(m.cache, certmagic.Config{Storage: kept, Logger: logger})
 	port := m.decoy.Addr().(*net.TCPAddr).Port
 	m.issuer = certmagic.NewACMEIssuer(m.magic, certmagic.ACMEIssuer{
 		CA: directory(p.conf.CA), Email: p.conf.Email, Agreed: true, TrustedRoots: p.roots, Logger: logger,
@@ -248,7 +265,8 @@ func (m *manager) preload(domains []string) {
 // chains are the certificates of domains, those that are still to come included.
 func (m *manager) chains(domains []string) (list []*chain) {
 	for _, d := range domains {
-		c := &chain{names: names{exact: map[string]bool{d: true}}}
+		c := &chain{names: names{exact: map[string]bool{d: true}}, label: []string{d}}
+		c.from = origin{kind: "acme", look: func() *tls.Certificate { return m.look(d) }}
 		c.get = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			asked := *hello
 			asked.ServerName = d // the default is asked for by other names

@@ -24,6 +24,8 @@ type door struct {
 	pool  lifetime.Pool
 	scope *lifetime.Scope
 	last  chan result
+
+	shared *Shared // nil: there is no store
 }
 
 // result is what the listener made of a connection.
@@ -34,11 +36,17 @@ type result struct {
 
 func openDoor(t *testing.T, conf *config.TLS) *door {
 	t.Helper()
+	return openSharedDoor(t, conf, nil)
+}
+
+// openSharedDoor opens one of several replicas, which share a store.
+func openSharedDoor(t *testing.T, conf *config.TLS, shared *Shared) *door {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{t: t, ln: ln, last: make(chan result, 16)}
+	d := &door{t: t, ln: ln, last: make(chan result, 16), shared: shared}
 	d.use(conf)
 	go d.accept()
 	t.Cleanup(func() {
@@ -54,7 +62,7 @@ func openDoor(t *testing.T, conf *config.TLS) *door {
 // use puts other settings in force, as a reload does.
 func (d *door) use(conf *config.TLS) {
 	d.t.Helper()
-	plan, faults := Load("main", conf, []string{"h2", "http/1.1"}, true)
+	plan, faults := Load("main", conf, []string{"h2", "http/1.1"}, true, d.shared)
 	for _, f := range faults {
 		if !f.Warning {
 			d.t.Fatalf("%s: %v", f.Path, f.Err)
@@ -312,7 +320,7 @@ func TestLoadFaults(t *testing.T) {
 		{config.TLS{ACME: &config.ACME{Domains: []string{"a.test"}, Storage: "x", CARoot: "none", Challenge: []string{"tls-alpn-01"}}}, "acme.ca_root", "none", false},
 		{config.TLS{ACME: &config.ACME{Domains: []string{"a.test"}, Storage: "x", Challenge: []string{"http-01"}}}, "acme.challenge", "without TLS", false},
 	} {
-		_, faults := Load("main", &c.conf, nil, false)
+		_, faults := Load("main", &c.conf, nil, false, nil)
 		if len(faults) != 1 || faults[0].Path != c.path || !strings.Contains(faults[0].Err.Error(), c.says) || faults[0].Warning != c.warning {
 			t.Errorf("%s: %v, want %q", c.path, faults, c.says)
 		}

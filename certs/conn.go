@@ -11,6 +11,7 @@ import (
 type Conn struct {
 	net.Conn
 	listener *Listener
+	front    *front // of a QUIC handshake
 	chain    *chain // that it was promised; nil: a CA's validation
 	unnamed  bool   // the client asked for no server name
 	state    tls.ConnectionState

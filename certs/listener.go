@@ -33,14 +33,18 @@ type Plan struct {
 	pairs     []*pair
 	acme      *acmePlan
 	trust     *trust
+	shared    *Shared // nil: there is no store
 }
 
 // Load reads what a listener needs: certificates, keys, authorities, lists. It
 // returns all that is wrong. cleartext says that the gateway has a listener
-// without TLS, which can answer http-01.
-func Load(name string, c *config.TLS, protocols []string, cleartext bool) (*Plan, []Fault) {
-	p := &Plan{name: name, conf: c, protocols: protocols}
+// without TLS, which can answer http-01; shared is nil when there is no store.
+func Load(name string, c *config.TLS, protocols []string, cleartext bool, shared *Shared) (*Plan, []Fault) {
+	p := &Plan{name: name, conf: c, protocols: protocols, shared: shared}
 	var faults []Fault
+	if c.Tickets == "shared" && shared == nil {
+		faults = append(faults, Fault{Path: "tickets", Pos: c.Pos, Err: errNoStore})
+	}
 	for i, files := range c.Certificates {
 		path := fmt.Sprintf("certificates[%d]", i)
 		pair, err := loadPair(files.Cert, files.Key)
@@ -55,7 +59,7 @@ func Load(name string, c *config.TLS, protocols []string, cleartext bool) (*Plan
 	}
 	if c.ACME != nil {
 		var fault *Fault
-		if p.acme, fault = planACME(c.ACME, cleartext); fault != nil {
+		if p.acme, fault = planACME(c.ACME, cleartext, shared); fault != nil {
 			faults = append(faults, *fault)
 		}
 	}
@@ -87,7 +91,7 @@ func Files(c *config.TLS) (list []string) {
 }
 
 // front is what session tickets hang on: a tls.Config with its keys, which Go
-// rotates daily. It is adopted as long as nothing that a ticket vouches for
+// rotates daily, or which replicas share. It is adopted as long as nothing that a ticket vouches for
 // (client certificates, versions, protocols) has changed.
 type front struct {
 	tls   *tls.Config
@@ -99,7 +103,7 @@ func (p *Plan) front() *front {
 	f := &front{trust: p.trust}
 	f.tls = &tls.Config{
 		MinVersion: minVersion(p.conf), CipherSuites: intermediate, CurvePreferences: curves, NextProtos: p.protocols,
-		ClientAuth: p.trust.authType(),
+		ClientAuth: p.trust.authType(), SessionTicketsDisabled: p.conf.Tickets == "off",
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			set := f.set.Load()
 			if c, err := set.challenge(hello); c != nil || err != nil {
@@ -140,13 +144,19 @@ func (p *Plan) Open(s *lifetime.Scope, pool *lifetime.Pool, log *slog.Logger) (*
 	if p.trust != nil {
 		key += " " + p.trust.key
 	}
-	f, err := lifetime.Hold(pool, s, key, func() (*front, func(), error) { return p.front(), nil, nil })
+	f, err := lifetime.Hold(pool, s, p.ticketsKey(key), func() (*front, func(), error) {
+		f := p.front()
+		if p.conf.Tickets == "shared" {
+			return f, f.share(p.shared, key, log), nil
+		}
+		return f, nil, nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	var chains []*chain
-	for _, pair := range p.pairs {
-		c, err := pair.open(s, pool, log)
+	for i, pair := range p.pairs {
+		c, err := pair.open(p.conf.Certificates[i].Cert, s, pool, log)
 		if err != nil {
 			return nil, err
 		}
@@ -173,6 +183,17 @@ func (p *Plan) Open(s *lifetime.Scope, pool *lifetime.Pool, log *slog.Logger) (*
 	t.set.acme = m
 	f.set.CompareAndSwap(nil, t.set)
 	return t, nil
+}
+
+// ticketsKey adds to the key of a front who can resume its sessions.
+func (p *Plan) ticketsKey(key string) string {
+	switch p.conf.Tickets {
+	case "shared":
+		return key + " shared " + p.shared.Key
+	case "off":
+		return key + " off"
+	}
+	return key
 }
 
 // Domains are those that certificates are got for.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,18 @@ func namesOf(leaf *x509.Certificate) names {
 		n.add(leaf.Subject.CommonName)
 	}
 	return n
+}
+
+// labelOf is the same as an operator reads it.
+func labelOf(leaf *x509.Certificate) []string {
+	label := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		label = append(label, ip.String())
+	}
+	if len(label) == 0 {
+		label = append(label, leaf.Subject.CommonName)
+	}
+	return label
 }
 
 func (n names) add(name string) {

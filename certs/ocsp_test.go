@@ -69,6 +69,13 @@ func TestStapling(t *testing.T) {
 		if tc, _, _ := d.dial(named("a.test")); len(tc.ConnectionState().OCSPResponse) > 0 != c.stapled {
 			t.Errorf("%s: the staple is lost in a reload", c.what)
 		}
+		want := OCSPInfo{State: "missing"}
+		if c.stapled {
+			want = OCSPInfo{"good", until.UTC().Truncate(time.Second)}
+		}
+		if i := d.terms.Load().Certificates()[0]; i.OCSP != want || i.Source != "file" || i.Names[0] != "a.test" || !i.NotAfter.Equal(leaf.Leaf.NotAfter) {
+			t.Errorf("%s: the operator sees %+v", c.what, i)
+		}
 		select {
 		case <-asked:
 			t.Errorf("%s: a reload asked the responder again", c.what)

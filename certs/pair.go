@@ -65,7 +65,7 @@ func readFile(name string) ([]byte, error) {
 
 // open adopts the pair that holds the same certificate and key, with its
 // staple, or begins to ask for one.
-func (p *pair) open(s *lifetime.Scope, pool *lifetime.Pool, log *slog.Logger) (*chain, error) {
+func (p *pair) open(file string, s *lifetime.Scope, pool *lifetime.Pool, log *slog.Logger) (*chain, error) {
 	p, err := lifetime.Hold(pool, s, p.key, func() (*pair, func(), error) {
 		ctx, cancel := context.WithCancel(context.Background())
 		if st := newStapler(p, log); st != nil {
@@ -76,7 +76,10 @@ func (p *pair) open(s *lifetime.Scope, pool *lifetime.Pool, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	return &chain{names: namesOf(p.leaf), get: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.current.Load(), nil }}, nil
+	return &chain{
+		names: namesOf(p.leaf), get: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.current.Load(), nil },
+		label: labelOf(p.leaf), from: origin{kind: "file", file: file, look: p.current.Load},
+	}, nil
 }
 
 // doubt is what an operator should know about a certificate, or "".

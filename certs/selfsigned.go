@@ -24,7 +24,10 @@ func openSelfSigned(listener string, s *lifetime.Scope, pool *lifetime.Pool) (*c
 	if err != nil {
 		return nil, err
 	}
-	return &chain{any: true, names: namesOf(cert.Leaf), get: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }}, nil
+	return &chain{
+		any: true, names: namesOf(cert.Leaf), get: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
+		label: labelOf(cert.Leaf), from: origin{kind: "self_signed", look: func() *tls.Certificate { return cert }},
+	}, nil
 }
 
 // selfSigned makes a certificate for localhost that is valid for a year.

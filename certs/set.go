@@ -11,8 +11,10 @@ import (
 // replaced while it lives (renewed, stapled), but not what it is for.
 type chain struct {
 	names
-	any bool // stands for every host: made for development
-	get func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	any   bool // stands for every host: made for development
+	get   func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	label []string // its names as written, for operators
+	from  origin
 }
 
 // set is what the clients of a listener choose from.

@@ -20,7 +20,7 @@ func TestStalledHandshakes(t *testing.T) {
 		var pool lifetime.Pool
 		scope := new(lifetime.Scope)
 		defer scope.Close()
-		plan, _ := Load("main", &config.TLS{SelfSigned: true}, nil, false)
+		plan, _ := Load("main", &config.TLS{SelfSigned: true}, nil, false, nil)
 		terms, err := plan.Open(scope, &pool, quiet)
 		if err != nil {
 			t.Fatal(err)

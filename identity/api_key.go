@@ -12,13 +12,14 @@ import (
 	"gopura/exchange"
 )
 
-const apiKeyDoc = "A key that was given to the client, in a header field or a query parameter. The file has only hashes of the keys, with their owners, " +
-	"expiry and attributes, which become claims; `gopura key new` makes a key and its line."
+const apiKeyDoc = "A key that was given to the client, in a header field or a query parameter. The file, or the store that replicas share, has only hashes of the keys, " +
+	"with their owners, expiry and attributes, which become claims; `gopura key new` makes a key and its line in a file, `gopura key add` one in the store."
 
 // APIKey is the settings of api_key.
 type APIKey struct {
 	Pos     config.Pos    `yaml:"-"`
-	File    string        `yaml:"file" short:"true" required:"true" doc:"The file of the keys' hashes. Read again when it changes."`
+	File    string        `yaml:"file" short:"true" doc:"The file of the keys' hashes. Read again when it changes."`
+	Store   *KeyStore     `yaml:"store" doc:"In place of a file: keys in the top-level store, which all replicas share."`
 	Header  string        `yaml:"header" default:"X-API-Key" doc:"The header field that carries the key."`
 	Scheme  string        `yaml:"scheme" doc:"A word before the key in that field, such as Bearer; for Authorization."`
 	Query   string        `yaml:"query" doc:"A query parameter that may carry the key instead. Left out: none."`
@@ -27,18 +28,28 @@ type APIKey struct {
 }
 
 // Files returns what the source is made of besides its settings.
-func (s *APIKey) Files(dir string) []string { return []string{inDir(dir, s.File)} }
+func (s *APIKey) Files(dir string) []string {
+	if s.File == "" {
+		return nil
+	}
+	return []string{inDir(dir, s.File)}
+}
 
 // maxAPIKey bounds what is hashed for a request.
 const maxAPIKey = 512
 
 type apiKey struct {
-	header, scheme, query, pepper string
-	challenge                     string
-	forward                       bool
-	plain, peppered               bool // which kinds of hash there are
-	keys                          map[uint64][]*knownKey
-	now                           func() time.Time
+	header, scheme, query string
+	challenge             string
+	forward               bool
+	known                 keyLookup
+	now                   func() time.Time
+}
+
+// keyLookup knows keys by their hashes.
+type keyLookup interface {
+	// find returns a key, nil when there is none. An error means that nobody can say.
+	find(x *exchange.Exchange, key string) (*knownKey, error)
 }
 
 type knownKey struct {
@@ -49,40 +60,61 @@ type knownKey struct {
 
 // Compile implements Spec.
 func (s *APIKey) Compile(env *Env) (Source, error) {
-	if !exchange.ValidName(s.Header) {
-		return nil, &Fault{Path: "header", Pos: s.Pos, Err: fmt.Errorf("not a field name: %q", s.Header)}
+	fault := func(path string, err error) (Source, error) { return nil, &Fault{Path: path, Pos: s.Pos, Err: err} }
+	switch {
+	case !exchange.ValidName(s.Header):
+		return fault("header", fmt.Errorf("not a field name: %q", s.Header))
+	case s.Scheme != "" && !exchange.ValidName(s.Scheme):
+		return fault("scheme", errors.New("a scheme is one word"))
+	case s.Scheme == "" && strings.EqualFold(s.Header, "Authorization"):
+		return fault("scheme", errors.New("in Authorization a key stands behind a scheme: say which"))
+	case (s.File == "") == (s.Store == nil):
+		return fault("", errors.New("needs a file of keys or a store of them, one of the two"))
 	}
-	if s.Scheme != "" && !exchange.ValidName(s.Scheme) {
-		return nil, &Fault{Path: "scheme", Pos: s.Pos, Err: errors.New("a scheme is one word")}
-	}
-	if s.Scheme == "" && strings.EqualFold(s.Header, "Authorization") {
-		return nil, &Fault{Path: "scheme", Pos: s.Pos, Err: errors.New("in Authorization a key stands behind a scheme: say which")}
-	}
-	data, err := readCredentials(inDir(env.Dir, s.File))
-	if err != nil {
-		return nil, &Fault{Path: "file", Pos: s.Pos, Err: err}
-	}
-	keys, err := parseKeys(s.File, data, !s.Pepper.IsZero())
-	if err != nil {
-		return nil, &Fault{Path: "file", Pos: s.Pos, Err: err}
-	}
-	a := &apiKey{
-		header: s.Header, scheme: s.Scheme, query: s.Query, pepper: s.Pepper.Reveal(), forward: s.Forward,
-		keys: make(map[uint64][]*knownKey, len(keys)), now: env.Now, challenge: "ApiKey realm=" + quoted(env.Name),
-	}
+	a := &apiKey{header: s.Header, scheme: s.Scheme, query: s.Query, forward: s.Forward, now: env.Now, challenge: "ApiKey realm=" + quoted(env.Name)}
 	if s.Scheme != "" {
 		a.challenge = s.Scheme + " realm=" + quoted(env.Name)
 	}
+	var err error
+	if s.Store != nil {
+		if a.known, err = s.Store.open(env, s.Pepper.Reveal()); err != nil {
+			return fault("store", err)
+		}
+		return a, nil
+	}
+	if a.known, err = s.readFile(env); err != nil {
+		return fault("file", err)
+	}
+	return a, nil
+}
+
+// keyTable is the keys of a file.
+type keyTable struct {
+	pepper          string
+	plain, peppered bool // which kinds of hash there are
+	keys            map[uint64][]*knownKey
+}
+
+func (s *APIKey) readFile(env *Env) (*keyTable, error) {
+	data, err := readCredentials(inDir(env.Dir, s.File))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseKeys(s.File, data, !s.Pepper.IsZero())
+	if err != nil {
+		return nil, err
+	}
+	t := &keyTable{pepper: s.Pepper.Reveal(), keys: make(map[uint64][]*knownKey, len(keys))}
 	for _, k := range keys {
 		claims := withSub(k.owner.Claims, k.owner.Name)
 		if k.id != "" {
 			claims["key_id"] = k.id
 		}
-		a.plain, a.peppered = a.plain || !k.peppered, a.peppered || k.peppered
+		t.plain, t.peppered = t.plain || !k.peppered, t.peppered || k.peppered
 		at := binary.BigEndian.Uint64(k.sum[:])
-		a.keys[at] = append(a.keys[at], &knownKey{k.sum, k.expires, &exchange.Identity{Name: env.Name, Sub: k.owner.Name, Claims: claims}})
+		t.keys[at] = append(t.keys[at], &knownKey{k.sum, k.expires, &exchange.Identity{Name: env.Name, Sub: k.owner.Name, Claims: claims}})
 	}
-	return a, nil
+	return t, nil
 }
 
 // Challenge implements Challenger. ApiKey is no registered scheme, but a 401
@@ -98,14 +130,10 @@ func (a *apiKey) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
 	if len(key) > maxAPIKey {
 		return nil, exchange.IdentityInvalid.Because(errors.New("a key that is too long"))
 	}
-	var found *knownKey
-	if a.plain {
-		found = a.find(apiKeySum(key, ""))
-	}
-	if found == nil && a.peppered {
-		found = a.find(apiKeySum(key, a.pepper))
-	}
+	found, err := a.known.find(x, key)
 	switch {
+	case err != nil:
+		return nil, exchange.IdentityUnavailable.Because(err)
 	case found == nil:
 		return nil, exchange.IdentityInvalid.Because(errors.New("no such key"))
 	case !found.expires.IsZero() && !a.now().Before(found.expires):
@@ -114,10 +142,21 @@ func (a *apiKey) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
 	return found.id, nil
 }
 
-// find compares in constant time. What the time of the lookup before could tell
+// find implements keyLookup.
+func (t *keyTable) find(_ *exchange.Exchange, key string) (found *knownKey, err error) {
+	if t.plain {
+		found = t.at(apiKeySum(key, ""))
+	}
+	if found == nil && t.peppered {
+		found = t.at(apiKeySum(key, t.pepper))
+	}
+	return found, nil
+}
+
+// at compares in constant time. What the time of the lookup before could tell
 // is about the hash, and says nothing about the key.
-func (a *apiKey) find(sum digest) *knownKey {
-	for _, k := range a.keys[binary.BigEndian.Uint64(sum[:])] {
+func (t *keyTable) at(sum digest) *knownKey {
+	for _, k := range t.keys[binary.BigEndian.Uint64(sum[:])] {
 		if subtle.ConstantTimeCompare(k.sum[:], sum[:]) == 1 {
 			return k
 		}

@@ -16,8 +16,8 @@ const maxCalls = 64
 // newCaller is newOutbound for calls that requests wait for: no proxy of the
 // environment, no redirect, a bounded number of connections, and every answer
 // ends at maxAnswer, whoever reads it.
-func newCaller(env *Env, ca string, timeout time.Duration) (client *http.Client, hangUp func(), err error) {
-	o, err := newOutbound(inDir(env.Dir, ca), timeout)
+func newCaller(env *Env, trust CallTLS, timeout time.Duration) (client *http.Client, hangUp func(), err error) {
+	o, err := newOutbound(trust.In(env.Dir), timeout)
 	if err != nil {
 		return nil, nil, err
 	}

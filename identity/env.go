@@ -2,15 +2,12 @@ package identity
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"gopura/expr"
@@ -26,6 +23,11 @@ type Env struct {
 	Log   *slog.Logger    // never nil; no credentials
 	Dir   string          // the folder that relative paths of files start from
 
+	// Values is what replicas share; nil: there is no store. StoreKey is what
+	// must stay equal for what was learnt from it to hold.
+	Values   Values
+	StoreKey string
+
 	// Prepare registers what must have been tried before requests come: fetch
 	// keys, say. It runs when the whole configuration was found to be right, and
 	// not when it is only checked. ctx bounds the wait; a source that is not
@@ -36,6 +38,11 @@ type Env struct {
 	Asserts func(names ...string)
 	// Now is the clock. Never nil.
 	Now func() time.Time
+}
+
+// Values is a store of small values. An error means that nobody can say.
+type Values interface {
+	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 }
 
 // Limits of calls that sources make.
@@ -50,20 +57,12 @@ type outbound struct {
 	transport *http.Transport
 }
 
-// newOutbound returns a client that verifies TLS against the system's
-// authorities or those of the PEM file ca, and follows redirects only within
-// the scheme and host that it was sent to.
-func newOutbound(ca string, timeout time.Duration) (*outbound, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, err
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("no certificate in %s", ca)
-		}
+// newOutbound returns a client that always verifies TLS, and follows redirects
+// only within the scheme and host that it was sent to.
+func newOutbound(trust CallTLS, timeout time.Duration) (*outbound, error) {
+	conf, _, err := trust.Config()
+	if err != nil {
+		return nil, err
 	}
 	if timeout <= 0 {
 		timeout = callTimeout

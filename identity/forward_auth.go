@@ -31,16 +31,15 @@ type ForwardAuth struct {
 	Return  []string      `yaml:"return" one:"true" default:"WWW-Authenticate,Location,Set-Cookie,Content-Type,Cache-Control" doc:"Fields of an answer of 300 to 499 that the client gets."`
 	Cookies bool          `yaml:"cookies" doc:"Whether the client also gets the Set-Cookie fields of a 2xx."`
 	CA      string        `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
+	Cert    string        `yaml:"cert" doc:"Path of the PEM file with the certificate that is shown to the service, and its chain."`
+	Key     string        `yaml:"key" doc:"Path of the PEM file with its private key."`
 	Timeout time.Duration `yaml:"timeout" default:"3s" min:"10ms" max:"60s" doc:"How long an answer may take."`
 }
 
 // Files returns what the source is made of besides its settings.
-func (s *ForwardAuth) Files(dir string) []string {
-	if s.CA == "" {
-		return nil
-	}
-	return []string{inDir(dir, s.CA)}
-}
+func (s *ForwardAuth) Files(dir string) []string { return s.trust().In(dir).Files() }
+
+func (s *ForwardAuth) trust() CallTLS { return CallTLS{s.CA, s.Cert, s.Key} }
 
 // maxForwardBody bounds the body of an answer that the client gets.
 const maxForwardBody = 64 << 10
@@ -75,9 +74,9 @@ func (s *ForwardAuth) Compile(env *Env) (Source, error) {
 			faults = append(faults, &Fault{Path: "claims." + c.Name, Pos: c.Pos, Err: fmt.Errorf("not a field name: %q", c.Value)})
 		}
 	}
-	client, hangUp, err := newCaller(env, s.CA, s.Timeout)
+	client, hangUp, err := newCaller(env, s.trust(), s.Timeout)
 	if err != nil {
-		fault("ca", err)
+		fault(callFault(err), err)
 	}
 	if faults != nil {
 		return nil, errors.Join(faults...)

@@ -25,6 +25,8 @@ type Introspection struct {
 	Secret   config.Secret `yaml:"client_secret" required:"true" doc:"How it proves that."`
 	Auth     string        `yaml:"auth" enum:"basic,post" default:"basic" doc:"Whether the client's id and secret go into the Authorization field or the form."`
 	CA       string        `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
+	Cert     string        `yaml:"cert" doc:"Path of the PEM file with the certificate that is shown to the server, and its chain."`
+	Key      string        `yaml:"key" doc:"Path of the PEM file with its private key."`
 	Insecure bool          `yaml:"insecure" doc:"Ask over http, for networks that you trust. This machine's own addresses need no such word."`
 	Timeout  time.Duration `yaml:"timeout" default:"3s" min:"10ms" max:"30s" doc:"How long an answer may take."`
 	Cache    time.Duration `yaml:"cache" default:"30s" min:"0" max:"1h" doc:"How long an active token is remembered; a token that is revoked is accepted until then. 0: the server is asked each time."`
@@ -36,12 +38,9 @@ type Introspection struct {
 }
 
 // Files returns what the source is made of besides its settings.
-func (s *Introspection) Files(dir string) []string {
-	if s.CA == "" {
-		return nil
-	}
-	return []string{inDir(dir, s.CA)}
-}
+func (s *Introspection) Files(dir string) []string { return s.trust().In(dir).Files() }
+
+func (s *Introspection) trust() CallTLS { return CallTLS{s.CA, s.Cert, s.Key} }
 
 const (
 	maxOpaque        = 4 << 10
@@ -73,9 +72,9 @@ func (s *Introspection) Compile(env *Env) (Source, error) {
 	if err := checkAddress(s.URL, s.Insecure); err != nil {
 		return nil, &Fault{Path: "url", Pos: s.Pos, Err: err}
 	}
-	client, hangUp, err := newCaller(env, s.CA, s.Timeout)
+	client, hangUp, err := newCaller(env, s.trust(), s.Timeout)
 	if err != nil {
-		return nil, &Fault{Path: "ca", Pos: s.Pos, Err: err}
+		return nil, &Fault{Path: callFault(err), Pos: s.Pos, Err: err}
 	}
 	env.Scope.Add(hangUp)
 	i := &introspection{name: env.Name, settings: s, client: client, now: env.Now, challenge: "Bearer realm=" + quoted(env.Name)}

@@ -42,7 +42,8 @@ type remoteKeys struct {
 	now     func() time.Time
 
 	set  atomic.Pointer[keySet] // nil: there never was one
-	ctx  context.Context        // ends with the last configuration that uses it
+	told keyCount
+	ctx  context.Context // ends with the last configuration that uses it
 	stop context.CancelFunc
 
 	started sync.Once
@@ -77,7 +78,7 @@ type keyFetch struct {
 }
 
 func newRemoteKeys(at keysAt, ca string, allowed []string, log *slog.Logger, now func() time.Time) (*remoteKeys, error) {
-	client, err := newOutbound(ca, fetchTimeout)
+	client, err := newOutbound(CallTLS{CA: ca}, fetchTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +163,7 @@ func (r *remoteKeys) land(f *keyFetch, set *keySet, life time.Duration, err erro
 		set.succeed(r.set.Load())
 		r.set.Store(set)
 	}
+	r.told.note(err, r.now())
 	r.mu.Lock()
 	f.life, f.err, r.flight = life, err, nil
 	r.report(err)

@@ -80,9 +80,12 @@ func NewAPIKey() string {
 
 // HashAPIKey returns what a file of keys says of a key; pepper may be empty.
 func HashAPIKey(key, pepper string) string {
-	sum := apiKeySum(key, pepper)
+	return keyHashText(apiKeySum(key, pepper), pepper != "")
+}
+
+func keyHashText(sum digest, peppered bool) string {
 	kind := plainHash
-	if pepper != "" {
+	if peppered {
 		kind = pepperHash
 	}
 	return kind + ":" + hex.EncodeToString(sum[:])

@@ -51,7 +51,7 @@ type issuerFacts struct {
 func holdIssuer(env *Env, s *OIDC) (*oidcIssuer, error) {
 	key := stateKey("oidc issuer", s.Issuer, s.CA, s.Timeout.String(), s.ClientID, fmt.Sprint(s.Insecure))
 	return lifetime.Hold(env.Pool, env.Scope, key, func() (*oidcIssuer, func(), error) {
-		client, hangUp, err := newCaller(env, s.CA, s.Timeout)
+		client, hangUp, err := newCaller(env, CallTLS{CA: s.CA}, s.Timeout)
 		if err != nil {
 			return nil, nil, &Fault{Path: "ca", Pos: s.Pos, Err: err}
 		}
