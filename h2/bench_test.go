@@ -3,7 +3,6 @@ package h2
 import (
 	"bufio"
 	"fmt"
-	"net/http"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,16 +24,6 @@ func BenchmarkServe(b *testing.B) {
 			x.Response.Header.Add("Content-Type", "text/plain")
 			x.Response.Header.Add("Cache-Control", "no-store")
 			x.Response.Body = exchange.BytesBody(payload)
-		})
-		blast(b, f)
-	})
-	b.Run("net/http alone", func(b *testing.B) {
-		f := start(b, Config{}, nil)
-		f.Server.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/plain")
-			w.Header().Set("Cache-Control", "no-store")
-			w.Header().Set("Content-Length", "1024")
-			w.Write(payload)
 		})
 		blast(b, f)
 	})

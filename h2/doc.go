@@ -1,19 +1,20 @@
-// Package h2 is the HTTP/2 front end: the standard library's server on the
-// wire, exchanges from here on.
+// Package h2 is the gateway's HTTP/2: the front end that reads requests and
+// writes answers, and the transport that does the reverse towards upstreams. It
+// stands on the frames and the HPACK of golang.org/x/net/http2.
 //
-//	listener ──conn──▶ ServeConn ──▶ net/http (frames, HPACK, flow control)
-//	                                      │ (w, r), a goroutine each stream
-//	                                      ▼
-//	                  stream: request ─▶ Exchange ─▶ Root ─▶ Response ─▶ stream
+//	client ──▶ Server ──▶ serverConn (reads frames) ──▶ serverStream (a worker) ──▶ exchange.Root
+//	                          │ link, block, inflow, outflow                            │
+//	target ◀── Transport ◀── upConn (reads frames)    ◀── call                     ◀────┘
 //
-// What net/http has already refused never becomes an exchange: malformed
-// pseudo-headers, upper-case or invalid names, invalid values, floods of
-// frames, streams beyond the limit. What it lets through and a gateway must
-// not (RFC 9113 §8: a Host that contradicts :authority, lengths that
-// contradict END_STREAM, targets that would not survive an HTTP/1 request
-// line) is refused here, so that the answer has a code and a record.
+// What both sides share is in link.go (frames, and writes for many streams at
+// once), block.go (header blocks), inflow.go and outflow.go (the two halves of a
+// stream, with their windows).
 //
-// Two things are lost in net/http: the order of fields of different names
-// (fields come sorted by name; the values of one name keep their order), and
-// request trailers that no Trailer field announced.
+// The server has one goroutine that reads for each connection, and a pool of
+// them that serve streams. DATA goes out in turn; windows are given back as
+// bodies are pulled; a request may go on while its response comes. A connection
+// without traffic gives its buffers back. What is malformed by RFC 9113 resets
+// its stream and is refused to the root, so that it has a code and a record;
+// what floods loses its connection (calm.go). An extended CONNECT (RFC 8441) is
+// an upgrade like that of HTTP/1.1.
 package h2

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,7 +178,9 @@ func TestRequest(t *testing.T) {
 		q := &x.Request
 		var b strings.Builder
 		fmt.Fprintf(&b, "%s %s authority=%s host=%s target=%s path=%s query=%s len=%d trailers=%v", q.Method, q.Scheme, q.Authority, q.Host, q.Target, q.Path, q.Query, q.Body.Len(), q.Trailers)
-		for _, h := range q.Header.Fields() {
+		fields := slices.Clone(q.Header.Fields()) // net/http sends them in any order
+		slices.SortStableFunc(fields, func(a, b exchange.Field) int { return bytes.Compare(a.Name, b.Name) })
+		for _, h := range fields {
 			fmt.Fprintf(&b, "|%s: %s", h.Name, h.Value)
 		}
 		c := x.Client
@@ -195,7 +198,7 @@ func TestRequest(t *testing.T) {
 				"Proxy-Authorization": {"secret"}, "User-Agent": {"t"}}
 		})
 		want := "POST " + c.scheme + " authority=Shop.Example.COM.:8443 host=shop.example.com target=/a%2Fb/../c?x=1&y=%20? path=/a%2Fb/../c query=x=1&y=%20? len=5 trailers=true" +
-			"|Cookie: a=1; b=2; c=3|User-Agent: t|X-A: v|X-B: 2|X-B: 1" +
+			"|cookie: a=1; b=2; c=3|user-agent: t|x-a: v|x-b: 2|x-b: 1" +
 			"|HTTP/2.0 main loopback=true tls=" + c.tls
 		if g := <-got; g != want {
 			t.Errorf("got  %s\nwant %s", g, want)
@@ -344,7 +347,7 @@ func TestInterimAnswers(t *testing.T) {
 			h.Add("Link", "</s.css>; rel=preload")
 			x.Inform(103, &h)
 		}
-		x.Inform(100, nil) // net/http's business: when the body is read
+		x.Inform(100, nil) // said when the body is read, and not before
 		b, _ := exchange.ReadAll(x.Request.Body, 100)
 		answer(x, 200, string(b))
 	})
@@ -519,7 +522,7 @@ func TestShutdownBreaksOffWhatDoesNotEnd(t *testing.T) {
 	if err := f.Shutdown(ctx); err != context.DeadlineExceeded {
 		t.Error(err)
 	}
-	if err := <-cause; !exchange.ClientGone.Is(err) {
+	if err := <-cause; !exchange.Draining.Is(err) {
 		t.Error(err)
 	}
 }
