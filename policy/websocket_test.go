@@ -1,0 +1,213 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// frame is a frame as the ends say it.
+func frame(op byte, fin, masked bool, payload string) []byte {
+	b := []byte{op, 0}
+	if fin {
+		b[0] |= 0x80
+	}
+	switch n := len(payload); {
+	case n < 126:
+		b[1] = byte(n)
+	case n < 1<<16:
+		b[1] = 126
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
+	default:
+		b[1] = 127
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	if masked {
+		b[1] |= 0x80
+		b = append(b, 0, 0, 0, 0)
+	}
+	return append(b, payload...)
+}
+
+// However the bytes are cut, they pass as they are.
+func TestFramesPassUnchanged(t *testing.T) {
+	var in []byte
+	for _, f := range [][]byte{
+		frame(opText, true, true, "hello"), frame(opBinary, false, true, string(make([]byte, 300))), frame(opPing, true, true, "p"),
+		frame(opContinuation, true, true, string(make([]byte, 70000))), frame(opPong, true, true, ""), frame(opText, true, true, ""), frame(opClose, true, true, "\x03\xe8bye"),
+	} {
+		in = append(in, f...)
+	}
+	for _, size := range []int{1, 2, 3, 7, 100, 4096, len(in)} {
+		f := frames{masked: true, limit: 70300}
+		var out []byte
+		for rest := in; len(rest) > 0; {
+			n := min(size, len(rest))
+			var code uint16
+			if out, code = f.feed(out, rest[:n]); code != 0 {
+				t.Fatalf("pieces of %d: %d", size, code)
+			}
+			rest = rest[n:]
+		}
+		if !bytes.Equal(out, in) || f.messages != 4 || !f.ended || !f.boundary() {
+			t.Errorf("pieces of %d: %d of %d bytes, %d messages", size, len(out), len(in), f.messages)
+		}
+	}
+}
+
+func TestFramesThatAreNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   []byte
+		code uint16
+	}{
+		"not masked":                {frame(opText, true, false, "x"), closeProtocol},
+		"reserved opcode":           {frame(3, true, true, "x"), closeProtocol},
+		"fragmented ping":           {frame(opPing, false, true, "x"), closeProtocol},
+		"long close":                {frame(opClose, true, true, string(make([]byte, 126))), closeProtocol},
+		"continuation of nothing":   {frame(opContinuation, true, true, "x"), closeProtocol},
+		"message within a message":  {append(frame(opText, false, true, "x"), frame(opText, true, true, "x")...), closeProtocol},
+		"negative length":           {append([]byte{0x82, 0xff}, bytes.Repeat([]byte{0xff}, 12)...), closeProtocol},
+		"too large":                 {frame(opText, true, true, string(make([]byte, 101))), closeTooBig},
+		"too large in several":      {append(frame(opText, false, true, string(make([]byte, 60))), frame(opContinuation, true, true, string(make([]byte, 60)))...), closeTooBig},
+		"as large as it may be":     {frame(opText, true, true, string(make([]byte, 100))), 0},
+		"two that are large enough": {append(frame(opText, true, true, string(make([]byte, 100))), frame(opText, true, true, string(make([]byte, 100)))...), 0},
+	} {
+		f := frames{masked: true, limit: 100}
+		if _, code := f.feed(nil, c.in); code != c.code {
+			t.Errorf("%s: %d, want %d", name, code, c.code)
+		}
+	}
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add(frame(opText, true, true, "hello"), 3)
+	f.Add(append(frame(opText, false, true, "a"), frame(opContinuation, true, true, "b")...), 1)
+	f.Fuzz(func(t *testing.T, in []byte, cut int) {
+		whole, parts := frames{masked: true, limit: 1000}, frames{masked: true, limit: 1000}
+		a, code := whole.feed(nil, in)
+		n := min(max(cut, 0), len(in))
+		b, first := parts.feed(nil, in[:n])
+		if first == 0 {
+			b, first = parts.feed(b, in[n:])
+		}
+		if code != first || !bytes.Equal(a, b) || !bytes.HasPrefix(in, a) {
+			t.Errorf("%d and %d: %q and %q of %q", code, first, a, b, in)
+		}
+	})
+}
+
+// end is the target's end of a tunnel over a pipe.
+type end struct{ net.Conn }
+
+func (e end) CloseWrite() error { return nil }
+
+// open returns a WebSocket under these terms, and the target's end of it.
+func openPipe(t *testing.T, terms socketTerms) (*socket, net.Conn) {
+	a, b := net.Pipe()
+	s := openSocket(end{a}, &terms)
+	t.Cleanup(func() { s.Close(); b.Close() })
+	return s, b
+}
+
+func hear(t *testing.T, r io.Reader, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("heard %q, %v; want %q", got, err, want)
+	}
+}
+
+func closing(code uint16, masked bool, reason string) []byte {
+	return frame(opClose, true, masked, string(closePayload(code, reason)))
+}
+
+func TestWebSocketThatIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, target := openPipe(t, socketTerms{idle: time.Minute})
+		begin := time.Now()
+		go func() {
+			time.Sleep(50 * time.Second)
+			target.Write(frame(opText, true, false, "hi"))
+			hear(t, target, closing(closeGoingAway, true, "there was no message for too long"))
+		}()
+		hear(t, s, frame(opText, true, false, "hi"))
+		hear(t, s, closing(closeGoingAway, false, "there was no message for too long"))
+		if d := time.Since(begin); d != 110*time.Second {
+			t.Errorf("after %v", d)
+		}
+		if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+			t.Error(err)
+		}
+	})
+}
+
+// Pings keep an idle WebSocket alive; their answers are not the target's.
+func TestWebSocketIsPinged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, target := openPipe(t, socketTerms{ping: 30 * time.Second})
+		for range 3 {
+			hear(t, s, frame(opPing, true, false, "gopura"))
+			s.Write(frame(opPong, true, true, "gopura"))
+		}
+		go s.Write(frame(opText, true, true, "hi"))
+		hear(t, target, frame(opText, true, true, "hi"))
+		hear(t, s, frame(opPing, true, false, "gopura"))
+		if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("a client that does not answer: %v", err)
+		}
+	})
+}
+
+func TestWebSocketWithALifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, target := openPipe(t, socketTerms{lifetime: time.Hour})
+		go io.Copy(io.Discard, target)
+		begin := time.Now()
+		hear(t, s, closing(closeGoingAway, false, "its time is over"))
+		if d := time.Since(begin); d != time.Hour {
+			t.Error(d)
+		}
+	})
+}
+
+func TestWebSocketMessageThatIsTooLarge(t *testing.T) {
+	for name, say := range map[string]func(s *socket, target net.Conn){
+		"of the client": func(s *socket, target net.Conn) { s.Write(frame(opText, true, true, "12345678901")) },
+		"of the target": func(s *socket, target net.Conn) { target.Write(frame(opText, true, false, "12345678901")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, target := openPipe(t, socketTerms{message: 10})
+			go say(s, target)
+			done := make(chan struct{})
+			go func() {
+				hear(t, target, closing(closeTooBig, true, reasonOf(closeTooBig)))
+				close(done)
+			}()
+			hear(t, s, closing(closeTooBig, false, reasonOf(closeTooBig)))
+			<-done
+		})
+	}
+}
+
+// A route that is gone takes its WebSockets along, and no others.
+func TestWebSocketsOfARouteThatIsGone(t *testing.T) {
+	var all Sockets
+	stays, _ := openPipe(t, socketTerms{})
+	goes, target := openPipe(t, socketTerms{})
+	go io.Copy(io.Discard, target)
+	all.add(stays, "a")
+	all.add(goes, "b")
+	all.Keep(func(route string) bool { return route == "a" })
+	hear(t, goes, closing(closeGoingAway, false, "the gateway does not serve this any longer"))
+	if len(stays.leaving) != 0 {
+		t.Error("the other is ended too")
+	}
+	all.remove(goes)
+	if all.Open() != 1 {
+		t.Error(all.Open())
+	}
+}
