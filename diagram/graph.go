@@ -228,9 +228,27 @@ func (b *builder) group(r *config.Route, info gateway.RouteInfo) *group {
 		}
 		g.to = append(g.to, destination{t.Service, label})
 	}
-	if len(g.to) == 0 {
+	for i := range r.Compose {
+		c := &r.Compose[i]
+		g.to = append(g.to, destination{b.called(c.Call), c.Name})
+	}
+	switch {
+	case len(r.Compose) > 0:
+		g.lines = append(g.lines, fmt.Sprintf("one answer of %d calls", len(r.Compose)))
+	case len(g.to) == 0:
 		g.lines = append(g.lines, info.To)
 	}
 	g.key = fmt.Sprint(g.lines, g.to, g.secure)
 	return g
+}
+
+// called is the service of a call: "GET users/{id}", "catalog shop.v1.Catalog/Get {…}".
+func (b *builder) called(call string) string {
+	for _, word := range strings.Fields(call) {
+		name, _, _ := strings.Cut(word, "/")
+		if b.services[name] != nil {
+			return name
+		}
+	}
+	return ""
 }

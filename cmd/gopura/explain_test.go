@@ -23,6 +23,7 @@ var explained = []struct{ file, line string }{
 	{"api key", `POST|/orders|-H|X-API-Key: test-key-0123456789abcdefghijklmnop|-H|Content-Type: application/json|-d|{}`},
 	{"bad api key", `POST|/orders|-H|X-API-Key: hush|-H|Content-Type: application/json|-d|{}`},
 	{"redirect", `/old/shop`},
+	{"composed", `/profile/42`},
 	{"no route", `/nowhere`},
 	{"wrong method", `DELETE|/orders`},
 	{"bad path", `/users/%zz`},
@@ -97,7 +98,7 @@ func TestExplainRefuses(t *testing.T) {
 // TestTest runs the tests of a configuration, those that pass and some that don't.
 func TestTest(t *testing.T) {
 	var out, errs bytes.Buffer
-	if code := Main([]string{"test", "-v", "-c", "testdata/explain/gopura.yaml"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "4 tests, 0 failed") {
+	if code := Main([]string{"test", "-v", "-c", "testdata/explain/gopura.yaml"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "5 tests, 0 failed") {
 		t.Fatalf("exit %d: %s%s", code, &out, &errs)
 	}
 	config := filepath.Join(t.TempDir(), "gopura.yaml")
