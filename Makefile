@@ -33,9 +33,21 @@ test: ## run what CI runs: formatting, vet, and every test, with the race detect
 bench: ## measure against other proxies (ARGS='-only plain,gopura')
 	$(GO) run ./internal/bench $(ARGS)
 
+.PHONY: picture
+picture: build ## measure and draw what limits admit (docs/img/limits.svg; needs redis-server)
+	$(GO) run ./internal/limitpicture
+
+.PHONY: overload
+overload: ## measure a service under overload, and draw it (docs/img/overload.svg; ARGS='-length 30s')
+	$(GO) run ./internal/overload -write $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (T=30s, PKGS=./h1)
 	./scripts/fuzz $(T) $(PKGS)
+
+.PHONY: conformance
+conformance: ## run h2spec against a gateway (needs the network)
+	./scripts/conformance
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck

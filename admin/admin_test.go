@@ -149,6 +149,7 @@ func TestWhatIsServed(t *testing.T) {
 		{line: "GET /api/routes", status: 200, contains: `"gopura.yaml:7:5"`},
 		{line: "GET /api/services", status: 200, contains: `"http://127.0.0.1:1"`},
 		{line: "GET /api/codes", status: 200, contains: `"code": "no_route"`},
+		{line: "GET /api/certificates", status: 200, contains: `[]`},
 		{line: "GET /api/log-level", status: 200, contains: `"info"`},
 		{line: "PUT /api/log-level", body: `{"level": "debug"}`, headers: []string{jsonType, act}, status: 200, contains: `"debug"`},
 		{line: "PUT /api/log-level", body: `{"level": "loud"}`, headers: []string{jsonType, act}, status: 400, contains: "bad_level"},

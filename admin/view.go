@@ -21,8 +21,12 @@ func (s *Server) table() map[string]methods {
 		"/api/services": {http.MethodGet: s.services},
 		"/api/limits":   {http.MethodGet: s.limits},
 		"/api/stores":   {http.MethodGet: s.stores},
+		"/api/cache":    {http.MethodGet: s.cache},
 		"/api/codes":    {http.MethodGet: s.codes},
 		"/api/reload":   {http.MethodPost: s.reload},
+
+		"/api/cache/purge":  {http.MethodPost: s.purgeCache},
+		"/api/certificates": {http.MethodGet: s.certificates},
 	}
 	if s.level != nil {
 		t["/api/log-level"] = methods{http.MethodGet: s.showLevel, http.MethodPut: s.setLevel}
@@ -112,6 +116,11 @@ func (s *Server) services(w http.ResponseWriter, _ *http.Request) error {
 		list = []upstream.ServiceState{}
 	}
 	return reply(w, list)
+}
+
+// certificates shows what the listeners prove themselves with, and no key of it.
+func (s *Server) certificates(w http.ResponseWriter, _ *http.Request) error {
+	return reply(w, s.gateway.Certificates())
 }
 
 // code is an error code as the API shows it.

@@ -11,9 +11,10 @@ import (
 type Conn struct {
 	net.Conn
 	listener *Listener
-	front    *front // of a QUIC handshake
-	chain    *chain // that it was promised; nil: a CA's validation
-	unnamed  bool   // the client asked for no server name
+	front    *front      // of a QUIC handshake, and
+	shaken   atomic.Bool // whether it is complete
+	chain    *chain      // that it was promised; nil: a CA's validation
+	unnamed  bool        // the client asked for no server name
 	state    tls.ConnectionState
 	proof    atomic.Pointer[proof]
 }

@@ -76,6 +76,7 @@ func (l *Listener) Shaken(ctx context.Context, state tls.ConnectionState) (*Conn
 	if err != nil {
 		return nil, err
 	}
+	c.shaken.Store(true)
 	c.state = state
 	if err := c.settle(c.front.trust); err != nil {
 		l.Failed.Add(1)
@@ -92,7 +93,7 @@ func (l *Listener) Shaken(ctx context.Context, state tls.ConnectionState) (*Conn
 // Abandoned takes note that the QUIC connection of ctx is gone: when its handshake
 // was not completed, it has failed.
 func (l *Listener) Abandoned(ctx context.Context) {
-	if c, err := ofQUIC(ctx); err == nil && !c.state.HandshakeComplete {
+	if c, err := ofQUIC(ctx); err == nil && !c.shaken.Load() {
 		l.Failed.Add(1)
 	}
 }

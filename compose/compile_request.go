@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gopura/config"
+	"gopura/exchange"
 	"gopura/expr"
 )
 
@@ -175,36 +176,7 @@ func (c *compiler) checkTarget(r *request, path string, ask config.Ask, text str
 		return
 	}
 	sample, _, _ := strings.Cut(r.target.Sample(), "?")
-	if dotted([]byte(sample)) {
+	if exchange.DottedPath([]byte(sample)) {
 		c.problem(path+".call", text, ask.TargetAt, "write the path as the service knows it", "the path has a segment of dots")
 	}
-}
-
-// dotted reports whether a path has a segment that is . or .. in any spelling:
-// what it names depends on who reads it.
-func dotted(path []byte) bool {
-	for start, i := 0, 0; i <= len(path); i++ {
-		if i < len(path) && path[i] != '/' {
-			continue
-		}
-		dots := 0
-		seg := path[start:i]
-		for len(seg) > 0 {
-			switch {
-			case seg[0] == '.':
-				seg = seg[1:]
-			case len(seg) >= 3 && seg[0] == '%' && seg[1] == '2' && seg[2]|0x20 == 'e':
-				seg = seg[3:]
-			default:
-				dots = -1 << 30
-				seg = seg[1:]
-			}
-			dots++
-		}
-		if dots == 1 || dots == 2 {
-			return true
-		}
-		start = i + 1
-	}
-	return false
 }

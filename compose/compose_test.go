@@ -178,15 +178,6 @@ func TestFormatOf(t *testing.T) {
 	}
 }
 
-func TestDotted(t *testing.T) {
-	for path, want := range map[string]bool{"/a/b": false, "/a/..": true, "/./b": true, "/a/%2e%2E/b": true, "/a/.%2e": true,
-		"/a/...": false, "/a/..b": false, "/.well-known": false, "": false, "/": false} {
-		if dotted([]byte(path)) != want {
-			t.Errorf("%q", path)
-		}
-	}
-}
-
 // FuzzTexts: whatever stands in a call, what is made of it leads back to where
 // it stood.
 func FuzzTexts(f *testing.F) {

@@ -13,6 +13,10 @@ import (
 	"gopura/rawjson"
 )
 
+// maxTogether bounds the results of for_each: each of them may be as large as
+// the call's max_size, but not all of them.
+const maxTogether = 64 << 20
+
 // fan is a call in the course of being made for each element of a list.
 type fan struct {
 	r        *run
@@ -22,6 +26,7 @@ type fan struct {
 	results  []result
 	deadline time.Time
 	next     atomic.Int64
+	size     atomic.Int64 // bytes of the results so far
 	failed   atomic.Bool
 	all      sync.WaitGroup
 }
@@ -148,6 +153,10 @@ func (f *fan) one(i int, vars expr.Vars) {
 	}
 	ch.x.Deadline = f.deadline
 	f.r.send(f.k, c, new(memory), ch)
+	if f.size.Add(int64(len(c.raw.Bytes()))) > maxTogether && c.err == nil {
+		*c = result{status: c.status, requests: c.requests, target: c.target,
+			err: exchange.PartInvalid.Errorf("for_each: the results are larger than %d bytes together", maxTogether)}
+	}
 }
 
 // giveUp breaks the other elements off.
@@ -157,6 +166,7 @@ func (f *fan) giveUp() {
 	}
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
+	f.r.cells[f.k.index].givenUp = true
 	for _, ch := range f.r.flying {
 		if ch.call == f.k {
 			ch.x.Cancel(errGivenUp)

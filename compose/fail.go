@@ -12,6 +12,9 @@ import (
 // how. Why in detail is for records.
 func (r *run) failure(i int) *exchange.Error {
 	k, c := r.plan.calls[i], &r.cells[i]
+	if e := k.askedInVain(c.err); e != nil {
+		return e
+	}
 	code := kindOf(c.err)
 	var e *exchange.Error
 	switch code {

@@ -122,7 +122,7 @@ func (r *run) build(ch *child, q *request, name, element string, vars expr.Vars)
 		if i := bytes.IndexByte(target, '?'); i >= 0 {
 			to.Path, to.Query = target[:i:i], target[i+1:]
 		}
-		if dotted(to.Path) {
+		if exchange.DottedPath(to.Path) {
 			return errDotted
 		}
 	}
@@ -222,6 +222,7 @@ func (r *run) send(k *call, c *result, m *memory, ch *child) {
 	r.leave(ch)
 	left = true
 	if err != nil {
+		c.passing = false // what has not come whole is not passed on
 		c.err = exchange.AsError(err)
 		if cause := ch.x.Cancelled(); cause == errGivenUp {
 			c.err = exchange.PartCancelled.Because(nil)
@@ -266,7 +267,7 @@ func (k *call) receive(c *result, m *memory, x *exchange.Exchange) error {
 		c.verbatim = text
 		return nil
 	}
-	v, err := k.decode(m, a, text)
+	v, err := k.decode(a, text)
 	if err != nil {
 		return exchange.PartInvalid.Because(err)
 	}
@@ -275,7 +276,7 @@ func (k *call) receive(c *result, m *memory, x *exchange.Exchange) error {
 }
 
 // decode makes a value of a body.
-func (k *call) decode(m *memory, a *exchange.Response, text []byte) (rawjson.Value, error) {
+func (k *call) decode(a *exchange.Response, text []byte) (rawjson.Value, error) {
 	kind := a.Header.Get("Content-Type")
 	switch k.conf.As {
 	case "json":
@@ -287,8 +288,7 @@ func (k *call) decode(m *memory, a *exchange.Response, text []byte) (rawjson.Val
 	default:
 		kind = []byte(acceptOf(k.conf.As))
 	}
-	v, err := rawjson.Decode(m.converted[:0], string(kind), text, k.limits)
-	return v, err
+	return rawjson.Decode(nil, string(kind), text, k.limits)
 }
 
 // reshape gives a result the shape that the call asks for.

@@ -16,7 +16,7 @@ type Plan struct {
 	start    []int // calls that wait for nothing
 	readBody bool  // an expression uses the client's body
 	answer   answer
-	alone    bool // one call at a time
+	alone    bool      // one call at a time
 	runs     sync.Pool // of *run
 }
 

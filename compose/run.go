@@ -45,6 +45,7 @@ type cell struct {
 	result
 	waits     int
 	ended     bool
+	givenUp   bool // one element has failed for all; under mu
 	asked     bool
 	key       []byte // of a call that may have a twin: what it asks for
 	followers []int  // twins that wait for its result
@@ -53,7 +54,7 @@ type cell struct {
 
 // memory is what a result is read into.
 type memory struct {
-	body, decoded, converted, shaped []byte
+	body, decoded, shaped []byte
 }
 
 // keepMemory is up to which size memory is kept for another run.
@@ -86,6 +87,10 @@ func (r *run) release() {
 		r.stream.end()
 		r.stream = nil
 	}
+	switch r.x.Response.Body.(type) {
+	case *pieces, *stream:
+		r.x.Response.Body = exchange.NoBody // nobody may find in x what the next run will use
+	}
 	for i := range r.cells {
 		c := &r.cells[i]
 		c.memory.recycle()
@@ -100,8 +105,7 @@ func (r *run) release() {
 }
 
 func (m *memory) recycle() {
-	m.body, m.decoded = recycle(m.body), recycle(m.decoded)
-	m.converted, m.shaped = recycle(m.converted), recycle(m.shaped)
+	m.body, m.decoded, m.shaped = recycle(m.body), recycle(m.decoded), recycle(m.shaped)
 }
 
 func recycle(b []byte) []byte {
@@ -336,7 +340,7 @@ func (r *run) Interrupt() {
 func (r *run) enter(ch *child) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopped {
+	if r.stopped || r.cells[ch.call.index].givenUp {
 		return false
 	}
 	ch.at = len(r.flying)

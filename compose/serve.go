@@ -71,6 +71,7 @@ func (r *run) readRequest() error {
 	v, err := rawjson.Decode(nil, string(x.Request.Header.Get("Content-Type")), text, rawjson.Limits{Bytes: maxRequest, Depth: 64})
 	if err != nil {
 		e := exchange.RequestInvalid.Because(err)
+		e.Flaws = []exchange.Flaw{{Pointer: "#", Detail: err.Error()}}
 		if errors.Is(err, rawjson.ErrMediaType) || errors.Is(err, rawjson.ErrCharset) {
 			e = exchange.MediaTypeUnsupported.Because(err)
 		}

@@ -12,6 +12,8 @@ import (
 func (d *Document) check() {
 	d.checkListeners()
 	d.checkACME()
+	d.checkShared()
+	d.checkOff()
 	used := d.checkRoutes()
 	sure := !d.problems.failed() // what is wrong elsewhere may be the use of something
 	for i := range d.Services {
@@ -92,6 +94,12 @@ func (d *Document) checkRoutes() (used map[string]bool) {
 			}
 			d.dangling(path+".to["+strconv.Itoa(j)+"].service", "service", s.Service, d.serviceNames())
 		}
+		for j, name := range r.Reflection {
+			if used[name] = true; !services[name] {
+				d.dangling(path+".reflection["+strconv.Itoa(j)+"]", "service", name, d.serviceNames())
+			}
+		}
+		d.checkCalls(r, path, services, used)
 	}
 	d.nameRoutes()
 	return used

@@ -20,6 +20,15 @@ func (l *Listener) Check(at *At) {
 	if len(l.HTTP) == 0 {
 		at.Problem("http", "name at least one version")
 	}
+	if i := slices.Index(l.HTTP, "3"); i >= 0 {
+		at := func(format, hint string) { at.Hint(hint, "http["+strconv.Itoa(i)+"]", "%s", format) }
+		switch {
+		case l.TLS == nil:
+			at("HTTP/3 is always encrypted, and the listener speaks no TLS", "set tls, or leave 3 out")
+		case len(l.HTTP) == 1:
+			at("clients learn of HTTP/3 from answers over TCP, and none are given", "http: [1.1, 2, 3]")
+		}
+	}
 	if l.Redirect != nil && l.TLS != nil {
 		at.Problem("redirect", "a listener that speaks TLS has nothing to redirect to https")
 	}

@@ -12,18 +12,26 @@ import (
 // Check is the rule of a route: one node, and only one.
 func (r *Route) Check(at *At) {
 	var nodes []string
-	for _, key := range []string{"to", "redirect", "answer"} {
+	for _, key := range []string{"to", "redirect", "answer", "compose", "reflection"} {
 		if at.Has(key) {
 			nodes = append(nodes, key)
 		}
 	}
 	switch {
 	case len(nodes) == 0:
-		at.Hint("add to: <service>", "", "says what to match and not what to do: one of to, redirect, answer is needed")
+		at.Hint("add to: <service>", "", "says what to match and not what to do: one of to, compose, redirect, answer, reflection is needed")
 	case len(nodes) > 1:
-		at.Problem(nodes[1], "a route has one of to, redirect, answer; this one has %s", strings.Join(nodes, " and "))
+		at.Problem(nodes[1], "a route has one of to, compose, redirect, answer, reflection; this one has %s", strings.Join(nodes, " and "))
 	case at.Has("to"):
 		r.checkSplits(at)
+	case at.Has("compose"):
+		r.checkCompose(at)
+	}
+	if at.Has("grpc") && !at.Has("to") {
+		at.Hint("add to: <service>", "grpc", "there is no service to translate to")
+	}
+	if at.Has("respond") && !at.Has("compose") {
+		at.Hint("add compose: {name: call}", "respond", "there are no results to make an answer of")
 	}
 	for i := range repeated(r.Use, itself) {
 		at.Problem("use["+strconv.Itoa(i)+"]", "%s is named twice", quote(r.Use[i]))

@@ -16,7 +16,7 @@ func (s *Service) Check(at *At) {
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		weights += t.Weight
-		https = https || strings.HasPrefix(t.URL, "https:")
+		https = https || strings.HasPrefix(t.URL, "https:") || strings.HasPrefix(t.URL, "grpcs:")
 	}
 	for i := range repeated(s.Targets, func(t *Target) string { return t.URL }) {
 		at.Problem("targets["+strconv.Itoa(i)+"]", "this target is named twice; give it a weight instead")
@@ -25,7 +25,7 @@ func (s *Service) Check(at *At) {
 		at.Problem("targets", "at least one target needs a weight above 0")
 	}
 	if s.TLS != nil && !https {
-		at.Warn("tls", "has no effect: no target begins with https://")
+		at.Warn("tls", "has no effect: no target begins with https:// or grpcs://")
 	}
 	if s.Host != "preserve" && s.Host != "target" {
 		host, port, withPort := strings.Cut(s.Host, ":")
@@ -61,12 +61,17 @@ func (t *Target) Check(at *At) {
 		return
 	}
 	scheme, rest, ok := strings.Cut(t.URL, "://")
-	if !ok || scheme != "http" && scheme != "https" {
+	switch scheme {
+	case "http", "https", "grpc", "grpcs", "h2c":
+	default:
+		ok = false
+	}
+	if !ok {
 		hint := ""
 		if host, port, ok := strings.Cut(t.URL, ":"); ok && isDigits(port) && hostFault(host, false) == "" && at.Shown("url", t.URL) != hidden {
 			hint = "did you mean " + quote("http://"+t.URL) + "?"
 		}
-		complain(hint, "expected http://, https:// or unix:")
+		complain(hint, "expected http://, https://, grpc://, grpcs://, h2c:// or unix:")
 		return
 	}
 	u, err := url.Parse(t.URL)
@@ -110,11 +115,17 @@ func (b *Balance) Check(at *At) {
 // Check is the rule of a health check.
 func (h *Health) Check(at *At) {
 	switch {
+	case h.TCP && h.GRPC:
+		at.Problem("tcp", "either tcp or grpc, not both")
 	case h.TCP && h.Path != "":
 		at.Problem("tcp", "either a path or tcp, not both")
-	case !h.TCP && h.Path == "":
-		at.Hint("a path such as /healthz, or tcp", "", "needs a path or tcp")
-	case !h.TCP && !isPath(h.Path):
+	case h.GRPC && h.Path != "":
+		at.Problem("grpc", "either a path or grpc, not both")
+	case h.Service != "" && !h.GRPC:
+		at.Hint("health: { grpc: true, service: … }", "service", "only grpc asks about a service")
+	case !h.TCP && !h.GRPC && h.Path == "":
+		at.Hint("a path such as /healthz, or tcp, or grpc", "", "needs a path, tcp or grpc")
+	case h.Path != "" && !isPath(h.Path):
 		at.Problem("path", "%s is no path: it must begin with / and hold no spaces", at.Shown("path", h.Path))
 	}
 	if h.Timeout > h.Interval {

@@ -301,8 +301,12 @@ func (d *decoder) policies(n *node, v reflect.Value, path string) {
 	}
 }
 
-// policy fills the settings of one policy.
+// policy fills the settings of one policy, or switches it off.
 func (d *decoder) policy(kind *PolicyKind, e *entry, path string) Policy {
+	if d.isWord(e.value, off) {
+		d.places[path] = e.value.pos
+		return Policy{Pos: e.pos, Name: kind.Name, Off: true}
+	}
 	spec := kind.New()
 	d.value(e.value, reflect.ValueOf(spec).Elem(), &field{pos: -1, one: "true"}, path) // of a list: one alone may be written as it is
 	return Policy{Pos: e.pos, Name: kind.Name, Spec: spec}

@@ -28,6 +28,7 @@ type Document struct {
 	Client         ClientTimeouts  `yaml:"timeouts" doc:"How long a client may take."`
 	Limits         Limits          `yaml:"limits" doc:"How much a client may send."`
 	Paths          Paths           `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
+	Overload       Overload        `yaml:"overload" doc:"Refuse what can't be served, the least important first. On by default for the gateway itself; adaptive: also for the services."`
 	AccessLog      *AccessLog      `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
 	Log            Log             `yaml:"log" doc:"The gateway's own log, on stderr."`
 	Shutdown       Shutdown        `yaml:"shutdown" doc:"How the gateway stops."`
@@ -53,7 +54,7 @@ type Listener struct {
 	Address  string   `yaml:"address" short:"true" required:"true" doc:"host:port or :port."`
 	TLS      *TLS     `yaml:"tls" words:"off" doc:"Serve TLS; left out: cleartext."`
 	Redirect *ToHTTPS `yaml:"redirect" doc:"https: answer every request with a redirect to the same address over https. Only for cleartext."`
-	HTTP     []string `yaml:"http" one:"true" enum:"1.1,2" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge."`
+	HTTP     []string `yaml:"http" one:"true" enum:"1.1,2,3" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge. Version 3 is served over UDP on the same port, and needs tls."`
 }
 
 // Admin is the administrative listener.
@@ -131,7 +132,8 @@ type PolicyBlock struct {
 type Policy struct {
 	Pos  Pos
 	Name string
-	Spec any // what PolicyKind.New returned, filled in
+	Spec any  // what PolicyKind.New returned, filled in; nil: it is off
+	Off  bool `json:",omitempty"` // a policy of that name that would hold otherwise does not
 }
 
 // Pair is a name and a text, for maps whose order matters.

@@ -100,6 +100,10 @@ func (p *dumper) value(path string, v reflect.Value) {
 
 func (p *dumper) policies(path string, v reflect.Value) {
 	for _, policy := range v.Interface().([]Policy) {
+		if policy.Off {
+			p.line(join(path, policy.Name), "off")
+			continue
+		}
 		p.value(join(path, policy.Name), reflect.ValueOf(policy.Spec).Elem())
 	}
 }

@@ -45,6 +45,7 @@ type RouteGRPC struct {
 	Pos     Pos    `yaml:"-"`
 	Call    string `yaml:"call" short:"true" default:"annotations" doc:"A method, pkg.Service/Method: every request is a call of it, and the parameters of the path are fields. Or a service, pkg.Service, or annotations (all services): requests are matched by the google.api.http annotations, and methods without one are POST /pkg.Service/Method."`
 	CallPos Pos    `yaml:"-"`
+	ToREST  string `yaml:"to_rest" doc:"The other way: clients speak gRPC, the service REST. A service, pkg.Service, or annotations (all services): calls of its methods become requests by their google.api.http annotations, and methods without one are POST /pkg.Service/Method with the message as the body. The service needs grpc: {proto: …} or {descriptors: …}."`
 	Body    string `yaml:"body" doc:"Of a method: what the body is. \"*\": the message. A name: that field. none: there is no body, and the query has the fields. Default: \"*\", and none for GET, HEAD and DELETE."`
 	Reply   string `yaml:"response_body" doc:"Of a method: the field of the answer that is shown. Default: all of it."`
 	Fields  []Pair `yaml:"fields" doc:"Of a method: fields that templates over the facts of the request set, whatever the client says, such as tenant: '{jwt.tenant}'."`
@@ -66,6 +67,10 @@ func (g *RouteGRPC) OneMethod() bool { return strings.Contains(g.Call, "/") }
 
 // Check is the rule of a translation.
 func (g *RouteGRPC) Check(at *At) {
+	if at.Has("to_rest") {
+		g.checkToREST(at)
+		return
+	}
 	service, method, one := strings.Cut(g.Call, "/")
 	if g.Call == "" || !dottedName(service) || one && (!dottedName(method) || strings.Contains(method, ".")) {
 		at.Hint("such as shop.v1.Catalog/GetProduct, shop.v1.Catalog, or annotations", "call", "%s is no method and no service", at.Shown("call", g.Call))
@@ -81,6 +86,22 @@ func (g *RouteGRPC) Check(at *At) {
 		if !dottedName(p.Name) {
 			at.Problem(strings.TrimPrefix(join("fields", p.Name), "."), "%s is no name of a field", quote(p.Name))
 		}
+	}
+}
+
+// checkToREST is the rule of a translation the other way. What a service that is
+// older than its description says on top is passed over if nothing else is said.
+func (g *RouteGRPC) checkToREST(at *At) {
+	if !dottedName(g.ToREST) {
+		at.Hint("such as shop.v1.Catalog, or annotations", "to_rest", "%s is no service", at.Shown("to_rest", g.ToREST))
+	}
+	for _, key := range []string{"call", "body", "response_body", "fields", "unknown_query"} {
+		if at.Has(key) {
+			at.Problem(key, "is about requests in REST; with to_rest, calls are gRPC")
+		}
+	}
+	if !at.Has("unknown_fields") {
+		g.UnknownFields = "ignore"
 	}
 }
 

@@ -16,7 +16,7 @@ func Reference(opts Options) []byte {
 	r.queue(reflect.TypeFor[Document](), "Top level", "")
 	r.write()
 	if len(r.kinds) > 0 {
-		r.WriteString("## Policies\n\nA policy is a key of a route, of a block under `policies`, or of `defaults`.\n\n")
+		r.WriteString("## Policies\n\nA policy is a key of a route, of a block under `policies`, or of `defaults`. On a route or in a block `off` stands for a policy that would come from a block or the defaults and is to hold here no more.\n\n")
 		for i := range r.kinds {
 			k := &r.kinds[i]
 			r.policy(k)

@@ -2,16 +2,23 @@ package config
 
 // Route is one kind of request and what becomes of it.
 type Route struct {
-	Pos      Pos       `yaml:"-"`
-	Name     string    `yaml:"name" doc:"Its name in logs, metrics and explanations. Default: the text of match."`
-	Match    Match     `yaml:"match" required:"true" doc:"The requests that it takes, as \"[METHOD[|METHOD]… ][host]/path\" or in parts."`
-	Priority int       `yaml:"priority" doc:"Higher goes before more specific."`
-	To       []Split   `yaml:"to" one:"true" doc:"The service that answers, or several with weights."`
-	Redirect *Redirect `yaml:"redirect" doc:"Answer with a redirect."`
-	Answer   *Answer   `yaml:"answer" doc:"Answer without asking anybody."`
-	Timeout  Duration  `yaml:"timeout" doc:"From the end of the request head to the end of the response; 0 is no limit."`
-	Use      []string  `yaml:"use" one:"true" doc:"Blocks of policies, by name; the route's own policies take precedence, then later blocks."`
-	Policies []Policy  `yaml:"-"`
+	Pos           Pos          `yaml:"-"`
+	Name          string       `yaml:"name" doc:"Its name in logs, metrics and explanations. Default: the text of match."`
+	Match         Match        `yaml:"match" required:"true" doc:"The requests that it takes, as \"[METHOD[|METHOD]… ][host]/path\" or in parts."`
+	Priority      int          `yaml:"priority" doc:"Higher goes before more specific."`
+	To            []Split      `yaml:"to" one:"true" doc:"The service that answers, or several with weights."`
+	GRPC          *RouteGRPC   `yaml:"grpc" doc:"Translate: requests are REST and JSON, the service speaks gRPC."`
+	Speaks        *RouteSpeaks `yaml:"speaks" doc:"The protocols that clients may speak to gRPC services: grpc, grpc-web, connect. Default: all where the targets are grpc or grpcs; where they are of another kind, nothing is turned into gRPC."`
+	Reflection    []string     `yaml:"reflection" one:"true" doc:"Answer gRPC server reflection for these services: clients are told of the methods that they reach through routes, and of no others. Match POST /{version}/ServerReflectionInfo."`
+	Redirect      *Redirect    `yaml:"redirect" doc:"Answer with a redirect."`
+	Answer        *Answer      `yaml:"answer" doc:"Answer without asking anybody."`
+	Compose       []Call       `yaml:"compose" doc:"One answer from several services: calls by name. Each is made as soon as what it refers to is there."`
+	Respond       *Respond     `yaml:"respond" doc:"How the answer is made of the results of compose. Default: an object with one member for each call."`
+	Timeout       Duration     `yaml:"timeout" doc:"From the end of the request head to the end of the response; 0 is no limit. With compose, where it is not set: 30s."`
+	Importance    string       `yaml:"importance" default:"normal" doc:"Who is refused last under overload: critical, normal, low or background; or an expression over the facts of the request that says one of them."`
+	ImportancePos Pos          `yaml:"-"`
+	Use           []string     `yaml:"use" one:"true" doc:"Blocks of policies, by name; the route's own policies take precedence, then later blocks."`
+	Policies      []Policy     `yaml:"-"`
 }
 
 // Match is the condition of a route.

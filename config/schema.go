@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -223,7 +224,7 @@ func (s *schema) long(t reflect.Type) object {
 			required = append(required, f.key)
 		}
 	}
-	properties = append(properties, s.kindsOf(s.kindsFor(info))...)
+	properties = append(properties, s.policiesOf(s.kindsFor(info))...)
 	o := object{{"type", "object"}, {"properties", properties}, {"additionalProperties", false}}
 	if len(required) > 0 {
 		o.set("required", required)
@@ -263,13 +264,44 @@ func defaultValue(f *field) any {
 }
 
 func (s *schema) policies() object {
-	return object{{"type", "object"}, {"properties", s.kindsOf(s.kinds)}, {"additionalProperties", false}}
+	return object{{"type", "object"}, {"properties", s.policiesOf(s.kinds)}, {"additionalProperties", false}}
 }
 
 // identities returns the schema of a map of sources, each with one kind.
 func (s *schema) identities() object {
 	one := object{{"type", "object"}, {"properties", s.kindsOf(s.sources)}, {"additionalProperties", false}, {"minProperties", 1}, {"maxProperties", 1}}
 	return object{{"type", "object"}, {"additionalProperties", anyOf(object{{"enum", kindNames(s.sources)}}, one)}}
+}
+
+// policiesOf returns the schema of policies, each of which may be off.
+func (s *schema) policiesOf(kinds []PolicyKind) (properties object) {
+	for _, m := range s.kindsOf(kinds) {
+		o, ok := m.value.(object)
+		if !ok {
+			properties.set(m.key, m.value)
+			continue
+		}
+		properties.set(m.key, withOff(o))
+	}
+	return properties
+}
+
+// withOff adds the word off to what a value may be; what describes the value
+// stays in front.
+func withOff(o object) object {
+	var about, value object
+	for _, m := range o {
+		if m.key == "description" || m.key == "default" {
+			about = append(about, m)
+		} else {
+			value = append(value, m)
+		}
+	}
+	word := object{{"const", off}}
+	if len(value) == 1 && value[0].key == "anyOf" {
+		return append(about, member{"anyOf", append(slices.Clone(value[0].value.([]any)), word)})
+	}
+	return append(about, member{"anyOf", []any{value, word}})
 }
 
 func (s *schema) kindsOf(kinds []PolicyKind) (properties object) {

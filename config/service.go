@@ -9,20 +9,23 @@ type Service struct {
 	Health      *Health         `yaml:"health" words:"off" doc:"Ask the targets whether they are well; left out: don't ask."`
 	Outliers    Outliers        `yaml:"outliers" words:"on,off" doc:"Stop sending to targets that keep failing, for a while. On by default."`
 	Breaker     *Breaker        `yaml:"breaker" words:"on,off" doc:"Refuse at once while most requests fail. Left out: off."`
+	Overload    ServiceOverload `yaml:"overload" doc:"Let no more requests wait for the targets than these answer soon. Off by default."`
 	Retries     Retries         `yaml:"retries" words:"off" doc:"Try another target where nothing harmful can have happened."`
 	SlowStart   Duration        `yaml:"slow_start" default:"0" doc:"How long a target that comes back gets less than its share; 0 is off."`
 	Timeouts    ServiceTimeouts `yaml:"timeouts" doc:"How long the targets may take."`
 	Connections Connections     `yaml:"connections" doc:"Connections to each target."`
+	HTTP        string          `yaml:"http" enum:"1.1,2" default:"1.1" doc:"The HTTP version that http, https and unix targets are spoken to in; those that begin with grpc, grpcs or h2c always speak 2."`
 	Host        string          `yaml:"host" default:"preserve" doc:"The Host that targets see: preserve (the client's), target (the target's own), or a name."`
 	TLS         *UpstreamTLS    `yaml:"tls" doc:"How https targets are verified, and what they are shown."`
-	Policies    []Policy        `yaml:"-" only:"limit,quota,concurrency"`
+	GRPC        *ServiceGRPC    `yaml:"grpc" doc:"Where the methods of a gRPC service are learned from, for routes that translate REST to it. Left out: from the service itself, by reflection."`
+	Policies    []Policy        `yaml:"-" only:"limit,quota,concurrency,cache,credentials"`
 	Resolve     Duration        `yaml:"resolve" default:"30s" doc:"How often the names of targets are resolved again; 0 is once."`
 }
 
 // Target is one place where a service runs.
 type Target struct {
 	Pos    Pos    `yaml:"-"`
-	URL    string `yaml:"url" short:"true" required:"true" doc:"http://host:port, https://host:port or unix:/path/of/socket."`
+	URL    string `yaml:"url" short:"true" required:"true" doc:"http://host:port, https://host:port or unix:/path/of/socket; grpc://host:port (the same as h2c://) or, with TLS, grpcs://host:port for HTTP/2."`
 	Weight int    `yaml:"weight" default:"1" min:"0" max:"1000000" doc:"Its share, relative to the other weights; 0 gets nothing."`
 }
 
@@ -40,6 +43,8 @@ type Health struct {
 	Pos       Pos      `yaml:"-"`
 	Path      string   `yaml:"path" short:"true" doc:"The path of a GET request."`
 	TCP       bool     `yaml:"tcp" word:"tcp" doc:"Only open a connection."`
+	GRPC      bool     `yaml:"grpc" word:"grpc" doc:"Call grpc.health.v1.Health/Check."`
+	Service   string   `yaml:"service" doc:"The gRPC service that is asked about. Default: the server as a whole."`
 	Interval  Duration `yaml:"interval" default:"5s" min:"100ms" doc:"Time between two checks of a target."`
 	Timeout   Duration `yaml:"timeout" default:"2s" min:"10ms" doc:"How long a check may take."`
 	Healthy   int      `yaml:"healthy" default:"2" min:"1" doc:"Successes in a row after which a target is used again."`
@@ -72,7 +77,7 @@ type Retries struct {
 	Attempts int      `yaml:"attempts" short:"true" word:"off=0" default:"1" min:"0" max:"10" doc:"Further attempts after the first."`
 	Budget   Percent  `yaml:"budget" default:"20%" doc:"Retries are at most this part of the service's requests."`
 	Body     Size     `yaml:"body" default:"64KiB" max:"16MiB" doc:"Requests with a larger body are not tried again."`
-	On       []string `yaml:"on" one:"true" enum:"connect,reset,timeout,502,503,504" default:"connect,reset" doc:"The failures after which another target is tried."`
+	On       []string `yaml:"on" one:"true" enum:"connect,reset,timeout,502,503,504,unavailable,resource_exhausted,aborted,internal,cancelled,deadline_exceeded,unknown,data_loss" default:"connect,reset" doc:"The failures after which another target is tried. The words from unavailable on are gRPC codes of answers without a message."`
 }
 
 // ServiceTimeouts is how long targets may take.

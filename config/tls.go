@@ -9,6 +9,7 @@ type TLS struct {
 	StrictSNI    bool          `yaml:"strict_sni" doc:"Refuse clients that ask for a server name that no certificate covers, or for none, in place of presenting the default certificate."`
 	Profile      string        `yaml:"profile" enum:"modern,intermediate" default:"intermediate" doc:"intermediate: TLS 1.2 and 1.3 with the cipher suites that Mozilla recommends; modern: TLS 1.3 only."`
 	MinVersion   string        `yaml:"min_version" enum:"1.2,1.3" doc:"The oldest version of TLS that is accepted. Default: that of the profile."`
+	Tickets      string        `yaml:"tickets" enum:"local,shared,off" default:"local" doc:"Who can resume a session: local: this process; shared: every replica, by keys that they share through the top-level store; off: nobody."`
 	Client       *ClientCerts  `yaml:"client" doc:"Ask clients for a certificate (mTLS). Left out: don't ask."`
 	HSTS         *HSTS         `yaml:"hsts" words:"off" doc:"Tell browsers to come over https only: Strict-Transport-Security on every answer."`
 }
@@ -27,7 +28,7 @@ type ACME struct {
 	Email     string   `yaml:"email" doc:"Where the authority may write to."`
 	CA        string   `yaml:"ca" default:"letsencrypt" doc:"letsencrypt, letsencrypt-staging, or the URL of an ACME directory."`
 	CARoot    string   `yaml:"ca_root" doc:"Path of a PEM file with the authorities to trust when speaking to the CA, in place of the system's."`
-	Storage   string   `yaml:"storage" required:"true" doc:"Path of the folder for accounts, keys and certificates. It is made if it is not there, and must be nobody else's (0700)."`
+	Storage   string   `yaml:"storage" required:"true" doc:"Path of the folder for accounts, keys and certificates; it is made if it is not there, and must be nobody else's (0700). The word store: the top-level store, which replicas share (it needs a secret)."`
 	Challenge []string `yaml:"challenge" one:"true" enum:"http-01,tls-alpn-01" default:"http-01,tls-alpn-01" doc:"How to prove the control of a name. http-01 needs a cleartext listener that is reached on port 80, tls-alpn-01 this listener on port 443."`
 }
 

@@ -32,6 +32,14 @@ func Start() (*Services, error) {
 		return nil, err
 	}
 	o := newOrders(d.Orders)
+	now, err := newCatalog(d, "1.8.0")
+	if err != nil {
+		return nil, err
+	}
+	next, err := newCatalog(d, "2.0.0-rc1")
+	if err != nil {
+		return nil, err
+	}
 	s := &Services{env: map[string]string{"ISSUER_KEY": id.key}, token: id.token}
 	for _, one := range []struct {
 		variable, name string
@@ -41,9 +49,11 @@ func Start() (*Services, error) {
 		{"USERS_B", "users-b", users(d)},
 		{"ORDERS", "orders", o.handler()},
 		{"REVIEWS_STEADY", "reviews-steady", reviews(d)},
+		{"TIPS", "tips", flaky(reviews(d))},
 		{"REVIEWS_FLAKY", "reviews-flaky", flaky(reviews(d))},
-		{"CATALOG", "catalog", catalog(d, "1.8.0")},
-		{"CATALOG_NEXT", "catalog-next", catalog(d, "2.0.0-rc1")},
+		{"CATALOG", "catalog", now},
+		{"CATALOG_NEXT", "catalog-next", next},
+		{"ECHO", "echo", echo()},
 	} {
 		if err := s.start(one.variable, one.name, one.handler); err != nil {
 			s.Close()
@@ -59,8 +69,14 @@ func (s *Services) start(variable, name string, h http.Handler) error {
 		return fmt.Errorf("sample service %s: %w", name, err)
 	}
 	server := &http.Server{Handler: signed(name, h), ReadHeaderTimeout: 5 * time.Second}
+	scheme := "http://"
+	if _, ok := h.(*catalog); ok {
+		scheme = "grpc://"
+		server.Protocols = new(http.Protocols)
+		server.Protocols.SetUnencryptedHTTP2(true)
+	}
 	s.servers = append(s.servers, server)
-	s.env[variable] = "http://" + ln.Addr().String()
+	s.env[variable] = scheme + ln.Addr().String()
 	go server.Serve(ln)
 	return nil
 }

@@ -107,21 +107,11 @@ func reviews(d *data) http.Handler {
 	return mux
 }
 
-func catalog(d *data, version string) http.Handler {
-	mux := http.NewServeMux()
-	versioned := func(w http.ResponseWriter) { w.Header().Set("X-Catalog-Version", version) }
-	mux.HandleFunc("GET /products", func(w http.ResponseWriter, _ *http.Request) {
-		versioned(w)
-		reply(w, http.StatusOK, d.Products)
-	})
-	mux.HandleFunc("GET /products/{id}", func(w http.ResponseWriter, r *http.Request) {
-		versioned(w)
-		one(w, d.Products, func(p product) bool { return p.ID == r.PathValue("id") })
-	})
-	mux.HandleFunc("GET /echo", func(w http.ResponseWriter, r *http.Request) {
+// echo says what it sees of a request.
+func echo() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"method": r.Method, "host": r.Host, "path": r.URL.Path, "query": r.URL.RawQuery, "headers": r.Header})
 	})
-	return mux
 }
 
 // orders keeps orders in memory, the sample ones and those that are placed.

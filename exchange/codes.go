@@ -13,6 +13,7 @@ var (
 	TargetTooLong     = &Code{"target_too_long", 414, ByClient, false, "The request target is longer than allowed."}
 	HeaderTooLarge    = &Code{"header_too_large", 431, ByClient, false, "The request headers are larger or more than allowed."}
 	BodyTooLarge      = &Code{"body_too_large", 413, ByClient, false, "The request body is larger than allowed."}
+	MessageTooLarge   = &Code{"message_too_large", 413, ByClient, false, "A message of the call is larger than allowed."}
 	RequestTimeout    = &Code{"request_timeout", 408, ByClient, false, "The request did not arrive in time."}
 	VersionUnknown    = &Code{"version_not_supported", 505, ByClient, false, "This HTTP version is not supported."}
 	MethodUnsupported = &Code{"method_not_supported", 405, ByClient, false, "The gateway does not serve this method."}
@@ -48,19 +49,34 @@ var (
 	LimitUnavailable   = &Code{"limit_unavailable", 503, ByGateway, true, "Whether a limit is reached can't be told at the moment."}
 
 	// Upstreams.
-	NoTarget          = &Code{"no_healthy_target", 503, ByUpstream, true, "The service has no healthy target at the moment."}
-	TargetBusy        = &Code{"target_busy", 503, ByUpstream, true, "The service has as many requests in flight as it may have."}
-	CircuitOpen       = &Code{"circuit_open", 503, ByUpstream, true, "The service fails so often that it is given a pause."}
-	ConnectFailed     = &Code{"upstream_connect_failed", 502, ByUpstream, true, "The service could not be reached."}
-	ConnectTimeout    = &Code{"upstream_connect_timeout", 504, ByUpstream, true, "The service could not be reached in time."}
-	UpstreamTLS       = &Code{"upstream_tls_failed", 502, ByUpstream, true, "The service's TLS certificate could not be verified."}
-	UpstreamReset     = &Code{"upstream_reset", 502, ByUpstream, false, "The service closed the connection before it answered."}
-	UpstreamStale     = &Code{"upstream_stale", 502, ByUpstream, false, "The service closed a kept connection instead of answering."}
-	UpstreamMalformed = &Code{"upstream_malformed", 502, ByUpstream, false, "The service's answer is not valid HTTP."}
-	UpstreamTimeout   = &Code{"upstream_timeout", 504, ByUpstream, false, "The service did not answer in time."}
-	UpstreamBroken    = &Code{"upstream_broken_body", 502, ByUpstream, false, "The service broke off in the middle of its answer."}
-	ExchangeTimeout   = &Code{"exchange_timeout", 504, ByGateway, false, "The exchange took longer than the route allows."}
-	RetryBody         = &Code{"retry_body_lost", 502, ByGateway, false, "The request could not be repeated, because its body was not kept."}
+	NoTarget               = &Code{"no_healthy_target", 503, ByUpstream, true, "The service has no healthy target at the moment."}
+	TargetBusy             = &Code{"target_busy", 503, ByUpstream, true, "The service has as many requests in flight as it may have."}
+	CircuitOpen            = &Code{"circuit_open", 503, ByUpstream, true, "The service fails so often that it is given a pause."}
+	ConnectFailed          = &Code{"upstream_connect_failed", 502, ByUpstream, true, "The service could not be reached."}
+	ConnectTimeout         = &Code{"upstream_connect_timeout", 504, ByUpstream, true, "The service could not be reached in time."}
+	UpstreamTLS            = &Code{"upstream_tls_failed", 502, ByUpstream, true, "The service's TLS certificate could not be verified."}
+	UpstreamReset          = &Code{"upstream_reset", 502, ByUpstream, false, "The service closed the connection before it answered."}
+	UpstreamStale          = &Code{"upstream_stale", 502, ByUpstream, false, "The service closed a kept connection instead of answering."}
+	UpstreamMalformed      = &Code{"upstream_malformed", 502, ByUpstream, false, "The service's answer is not valid HTTP."}
+	UpstreamTimeout        = &Code{"upstream_timeout", 504, ByUpstream, false, "The service did not answer in time."}
+	UpstreamBroken         = &Code{"upstream_broken_body", 502, ByUpstream, false, "The service broke off in the middle of its answer."}
+	ExchangeTimeout        = &Code{"exchange_timeout", 504, ByGateway, false, "The exchange took longer than the route allows."}
+	CredentialsUnavailable = &Code{"credentials_unavailable", 503, ByGateway, true, "The gateway has no valid credentials for the service at the moment."}
+	RetryBody              = &Code{"retry_body_lost", 502, ByGateway, false, "The request could not be repeated, because its body was not kept."}
+
+	// gRPC services for clients that speak REST.
+	SchemaUnavailable = &Code{"grpc_schema_unavailable", 503, ByUpstream, true, "What the gRPC service offers is not known yet; try again a little later."}
+	MethodUnknown     = &Code{"grpc_method_unknown", 501, ByUpstream, false, "The gRPC service does not offer the method that the route calls, or not with these fields."}
+	GRPCMalformed     = &Code{"grpc_malformed", 502, ByUpstream, false, "The service's answer is not valid gRPC, or can't be written as JSON."}
+
+	// Composed answers.
+	PartFailed    = &Code{"part_failed", 502, ByUpstream, false, "A part that the answer needs could not be had; part says which."}
+	PartTimeout   = &Code{"part_timeout", 504, ByUpstream, false, "A part that the answer needs did not come in time; part says which."}
+	PartInvalid   = &Code{"part_invalid", 502, ByUpstream, false, "A part that the answer needs came in a form that is not valid or not allowed; part says which."}
+	PartInput     = &Code{"part_input_missing", 502, ByUpstream, false, "A part that the answer needs could not be asked for, because what to ask with is missing in another part."}
+	PartCancelled = &Code{"part_cancelled", 499, ByGateway, false, "The part was given up, because the answer had failed without it."}
+	ComposeFailed = &Code{"compose_failed", 502, ByUpstream, false, "The parts came, but the answer could not be made of them."}
+	UndoFailed    = &Code{"compensation_failed", 502, ByUpstream, false, "The answer failed, and what had been done for it could not be undone; part says which."}
 
 	// The gateway itself.
 	Draining = &Code{"draining", 503, ByGateway, true, "The gateway is shutting down."}
@@ -69,13 +85,15 @@ var (
 
 // Codes lists every code, in the order of the docs page.
 var Codes = []*Code{
-	BadRequest, BadFraming, BadHeader, BadHost, BadTarget, BadBody, TargetTooLong, HeaderTooLarge, BodyTooLarge,
+	BadRequest, BadFraming, BadHeader, BadHost, BadTarget, BadBody, TargetTooLong, HeaderTooLarge, BodyTooLarge, MessageTooLarge,
 	RequestTimeout, VersionUnknown, MethodUnsupported, ExpectUnknown, Misdirected, ClientGone,
 	NoRoute, MethodNotAllowed,
 	IdentityRequired, IdentityInvalid, IdentityUnavailable,
 	Forbidden, IPForbidden, ScopeMissing, RoleMissing, CORSRefused, CSRFRefused, MediaTypeUnsupported, RequestInvalid, DecisionUnavailable,
 	RateLimited, QuotaExceeded, ConcurrencyLimited, Overloaded, LimitUnavailable,
 	NoTarget, TargetBusy, CircuitOpen, ConnectFailed, ConnectTimeout, UpstreamTLS, UpstreamReset, UpstreamStale,
-	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, RetryBody,
+	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, RetryBody, CredentialsUnavailable,
+	SchemaUnavailable, MethodUnknown, GRPCMalformed,
+	PartFailed, PartTimeout, PartInvalid, PartInput, PartCancelled, ComposeFailed, UndoFailed,
 	Draining, Internal,
 }

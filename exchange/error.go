@@ -30,6 +30,7 @@ type Error struct {
 
 	Header Header // fields that the answer has beside those of every failure: Allow, WWW-Authenticate, Vary
 	Flaws  []Flaw // what is wrong with the request, place by place; shown to the client
+	Part   string // the part of a composed answer that it is about; shown to the client
 }
 
 // Flaw is one thing that is wrong with a request. It repeats no value.

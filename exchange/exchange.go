@@ -45,6 +45,10 @@ type Exchange struct {
 	Received int64         // bytes of request body read from the client
 	Sent     int64         // bytes of response body written to the client
 	Err      *Error        // why the exchange failed; nil when it did not
+	Calls    []Call        // what was asked for its composed answer; none otherwise
+	GRPC     GRPCOutcome   // how a gRPC call ended, the client's or the one that was made for it
+
+	Importance Importance // who is given up first when not all can be served
 
 	Arena Arena // memory that lives as long as the exchange
 
@@ -177,7 +181,9 @@ func (x *Exchange) Reset() {
 	x.Client, x.Identity = nil, nil
 	x.ID, x.Route, x.Service, x.Target = nil, "", "", ""
 	x.Attempts, x.Upstream, x.Received, x.Sent, x.Err = 0, 0, 0, 0, nil
+	x.Calls, x.GRPC = x.Calls[:0], GRPCOutcome{}
 	x.Start, x.Now, x.Deadline = time.Time{}, time.Time{}, time.Time{}
+	x.Importance = Normal
 	x.inform = nil
 }
 
@@ -205,7 +211,7 @@ func (x *Exchange) Inform(status int, h *Header) error {
 // It has a client and an identity in common with x, is cancelled with ctx, and
 // is the caller's: call Done when its response has been used.
 func (x *Exchange) Child(ctx context.Context, req Request) *Exchange {
-	c := &Exchange{Request: req, Client: x.Client, Identity: x.Identity, ID: x.ID, Route: x.Route, Start: time.Now()}
+	c := &Exchange{Request: req, Client: x.Client, Identity: x.Identity, ID: x.ID, Route: x.Route, Importance: x.Importance, Start: time.Now()}
 	if c.Request.Body == nil {
 		c.Request.Body = NoBody
 	}

@@ -9,6 +9,23 @@ import (
 // GRPCCode is the outcome of a gRPC call, as grpc-status carries it.
 type GRPCCode uint8
 
+// GRPCOutcome is how a call ended, once it is known.
+type GRPCOutcome struct {
+	Code  GRPCCode
+	Known bool
+}
+
+// EndGRPC notes the outcome that h has, the trailers of a call or the head of an
+// answer without messages.
+func (x *Exchange) EndGRPC(h *Header) {
+	if h == nil {
+		return
+	}
+	if v := h.Get("grpc-status"); v != nil {
+		x.GRPC = GRPCOutcome{ParseGRPCStatus(v), true}
+	}
+}
+
 // The codes of gRPC.
 const (
 	GRPCOK GRPCCode = iota
@@ -161,6 +178,13 @@ func IsGRPC(contentType []byte) bool {
 	}
 	c := contentType[len(grpc)]
 	return c == '+' || c == ';' || c == ' '
+}
+
+// StreamsMessages reports whether a request with a Content-Type may be a stream
+// of messages, between which any time may pass: gRPC, and Connect's streams.
+func StreamsMessages(contentType []byte) bool {
+	const connect = "application/connect+"
+	return IsGRPC(contentType) || len(contentType) > len(connect) && EqualFold(contentType[:len(connect)], connect)
 }
 
 const upperHex = "0123456789ABCDEF"

@@ -19,12 +19,18 @@ func (f *fact) isText() bool {
 	return f.claim == nil && (f.table && f.typ == nil || f.celType() == cel.StringType)
 }
 
-const maxResultDepth = 256 // of lists and maps that an expression makes
+const (
+	maxResultDepth = 256      // of lists and maps that an expression makes
+	maxResult      = 64 << 20 // bytes: a document may be spliced in for each element of another
+)
 
 // value writes what CEL returned. Parts of documents are spliced in.
 func (w *jsonWriter) value(v ref.Val) error { return w.nested(v, 0) }
 
 func (w *jsonWriter) nested(v ref.Val, depth int) error {
+	if len(w.Bytes()) > maxResult {
+		return fmt.Errorf("the value is larger than %d bytes", maxResult)
+	}
 	switch v := v.(type) {
 	case *rawMap:
 		w.Raw(v.Table.Value)

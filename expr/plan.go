@@ -204,9 +204,26 @@ func (n *planNode) find(vars Vars) (rawjson.Value, error) {
 	return v, nil
 }
 
+// Missing is the error of an expression that asks for what a value does not
+// have.
+type Missing struct {
+	Of   string // the name of the value: the first of the path
+	Path string // what was asked for, from the beginning: body.items[0].id
+	what string
+}
+
+func (e *Missing) Error() string { return e.what }
+
 // missing says what step i did not find.
 func (n *planNode) missing(v rawjson.Value, i int) error {
 	where := n.name
+	lacks := func(format string, args ...any) error {
+		path := where + "." + n.steps[i].name
+		if n.steps[i].element {
+			path = fmt.Sprintf("%s[%d]", where, n.steps[i].at)
+		}
+		return &Missing{Of: n.name, Path: path, what: fmt.Sprintf(format, args...)}
+	}
 	for _, s := range n.steps[:i] {
 		if s.element {
 			v, _ = v.Index(s.at)
@@ -222,13 +239,13 @@ func (n *planNode) missing(v rawjson.Value, i int) error {
 	}
 	switch s := n.steps[i]; {
 	case s.element && kind == rawjson.Array:
-		return fmt.Errorf("index out of bounds: %d: %s has %d elements", s.at, where, v.Len())
+		return lacks("index out of bounds: %d: %s has %d elements", s.at, where, v.Len())
 	case s.element:
-		return fmt.Errorf("no such index: %d: %s is a %s", s.at, where, kind)
+		return lacks("no such index: %d: %s is a %s", s.at, where, kind)
 	case kind == rawjson.Object:
-		return fmt.Errorf("no such key: %s: %s has no such member", s.name, where)
+		return lacks("no such key: %s: %s has no such member", s.name, where)
 	default:
-		return fmt.Errorf("no such key: %s: %s is a %s", s.name, where, kind)
+		return lacks("no such key: %s: %s is a %s", s.name, where, kind)
 	}
 }
 

@@ -36,6 +36,20 @@ func parts(t testing.TB) (*Env, Vars) {
 	return env, Vars{parsed(t, userDoc), parsed(t, ordersDoc), parsed(t, reviewsDoc), {}}
 }
 
+// A document that is repeated for each element of another has an end.
+func TestJSONIsBounded(t *testing.T) {
+	env, vars := parts(t)
+	vars[0] = parsed(t, `{"text":"`+strings.Repeat("x", 1<<20)+`"}`)
+	vars[1] = parsed(t, "["+strings.Repeat("1,", 200)+"1]")
+	p, err := env.Compile(`orders.map(o, {"o": o, "user": user})`, Any)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := p.JSON(nil, request(), vars); err == nil {
+		t.Errorf("%d bytes", len(b))
+	}
+}
+
 func TestJSON(t *testing.T) {
 	env, vars := parts(t)
 	x := request()

@@ -151,7 +151,7 @@ func (t *Template) append(dst []byte, x *exchange.Exchange, vars Vars) ([]byte, 
 		if dst, null, err = p.program.appendWith(dst, x, vars); err != nil {
 			return dst[:start], err
 		}
-		if len(p.program.vars) > 0 && !p.part.names(dst[n:], null) {
+		if (len(p.program.vars) > 0 || vars != nil && p.part != inQuery) && !p.part.names(dst[n:], null) {
 			return dst[:start], fmt.Errorf("expression %q: it is empty, or names nothing: %w", p.program.text, ErrUnsafe)
 		}
 		if dst, err = p.part.admit(dst, n); err != nil {

@@ -189,8 +189,8 @@ func (p *Program) Raw(x *exchange.Exchange, vars Vars) (rawjson.Value, error) {
 
 // AppendWith is Append with values for the names of With. They are escaped as
 // their place wants it. Where they stand in a URL, null is ErrUnsafe, and in
-// its path or host an empty text or one of dots alone: it would name another
-// resource.
+// its path or host an empty text or one of dots alone, also of a fact that the
+// client may have left out: it would name another resource.
 func (t *Template) AppendWith(dst []byte, x *exchange.Exchange, vars Vars) ([]byte, error) {
 	return t.append(dst, x, vars)
 }

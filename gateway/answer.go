@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"gopura/exchange"
+	"gopura/transcode"
 	"gopura/upstream"
 )
 
@@ -20,6 +21,14 @@ func answer(x *exchange.Exchange, err error) {
 	x.Err = e
 	allow := x.Response.Header.Get("Allow")
 	x.DropResponse()
+	if speaksGRPC(x) {
+		answerGRPC(x, e)
+		return
+	}
+	if d := transcode.DialectOf(&x.Request); d != transcode.NoDialect {
+		answerIn(x, e, d)
+		return
+	}
 	r := &x.Response
 	r.Made, r.Status = true, e.Status
 	r.Header.Add("Content-Type", "application/problem+json")
@@ -55,10 +64,11 @@ func problem(e *exchange.Error, id []byte) []byte {
 		Status    int    `json:"status"`
 		Code      string `json:"code"`
 		Detail    string `json:"detail,omitempty"`
+		Part      string `json:"part,omitempty"`
 		RequestID string `json:"request_id,omitempty"`
 
 		Flaws []exchange.Flaw `json:"flaws,omitempty"`
-	}{"about:blank", title(e.Code), e.Status, e.Code, detail, string(id), e.Flaws})
+	}{"about:blank", title(e.Code), e.Status, e.Code, detail, e.Part, string(id), e.Flaws})
 	return append(body, '\n')
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gopura/certs"
+	"gopura/compose"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/expr"
@@ -15,6 +16,7 @@ import (
 	"gopura/policy"
 	"gopura/route"
 	"gopura/telemetry"
+	"gopura/upstream"
 )
 
 // compiler turns one document into one snapshot. Everything that it opens is
@@ -31,6 +33,7 @@ type compiler struct {
 	shapes   map[string]string      // of the limits, by name
 	tls      map[string]*certs.Plan // of the listeners that speak TLS
 	dry      bool                   // only check: open nothing
+	kept     values                 // what replicas share beside the limits
 	cast     *cast                  // who plays in a rehearsal; nil: it is none
 }
 
@@ -59,10 +62,10 @@ func (c *compiler) all() error {
 	for _, b := range c.doc.Policies {
 		c.blocks[b.Name] = b.Policies
 	}
-	c.checkListeners()
 	if err := c.openStore(); err != nil {
 		return err
 	}
+	c.checkListeners()
 	plans := c.planServices()
 	c.compileSources()
 	rules := c.rules()
@@ -77,6 +80,11 @@ func (c *compiler) all() error {
 	}
 	if err := c.openTLS(); err != nil {
 		return err
+	}
+	if c.doc.Overload.Mode != upstream.OverloadOff && !c.dry {
+		if err := c.g.watchPressure(c.s.scope); err != nil {
+			return err
+		}
 	}
 	if err := c.openServices(plans); err != nil {
 		return err
@@ -252,6 +260,7 @@ func (c *compiler) node(r *config.Route, path string) (*node, bool) {
 	env := c.routeEnv(r)
 	end, ok := c.end(r, env, path)
 	policies := c.policies(r)
+	c.warnOff(r, path)
 	n.preflights = policy.TakesPreflights(policies)
 	chain, faults := policy.Chain(c.policyEnv(r, env, ""), policies)
 	for _, f := range faults {
@@ -264,8 +273,12 @@ func (c *compiler) node(r *config.Route, path string) (*node, bool) {
 	if !ok || len(faults) > 0 {
 		return n, false
 	}
-	n.handler = chain(end)
-	return n, true
+	n.plan, _ = end.(*compose.Plan)
+	if end, ok = c.importance(n, r, env, end, path); !ok {
+		return n, false
+	}
+	n.handler, ok = c.interpret(r, chain(end), path)
+	return n, ok
 }
 
 // routeEnv is the environment for the expressions of a route: it knows which
@@ -293,6 +306,8 @@ func (c *compiler) policyEnv(r *config.Route, env *expr.Env, owner string) *poli
 		Store:   c.store(),
 		Local:   c.g.memory,
 		Shapes:  c.shapes,
+		Sockets: &c.g.sockets,
+		Caches:  c.g.caches,
 		Limited: func(policy, mode string) func() { return c.g.limited(c.s.scope, r.Name, policy, mode) },
 	}
 	if c.cast != nil {
@@ -303,7 +318,7 @@ func (c *compiler) policyEnv(r *config.Route, env *expr.Env, owner string) *poli
 
 // policies puts a route's policies together: its own, then those of the blocks
 // that it uses (a later block before an earlier one), then the defaults. The
-// first of a name counts.
+// first of a name counts, also when it says off.
 func (c *compiler) policies(r *config.Route) []config.Policy {
 	list := append([]config.Policy(nil), r.Policies...)
 	have := map[string]bool{}
@@ -322,7 +337,7 @@ func (c *compiler) policies(r *config.Route) []config.Policy {
 		add(c.blocks[r.Use[i]])
 	}
 	add(c.doc.Defaults)
-	list = withGlobalLimits(list, c.doc.Defaults)
+	list = withGlobalLimits(withoutOff(list), c.doc.Defaults)
 	if c.doc.Limits.Body > 0 {
 		add([]config.Policy{{Name: "max_body", Pos: c.doc.Limits.Pos, Spec: &policy.MaxBody{Pos: c.doc.Limits.Pos, Size: c.doc.Limits.Body}}})
 	}
@@ -346,6 +361,11 @@ func (c *compiler) end(r *config.Route, env *expr.Env, path string) (exchange.Ha
 			return nil, false
 		}
 		return s, true
+	case len(r.Reflection) > 0:
+		return c.reflection(r, path)
+	case len(r.Compose) > 0:
+		plan, ok := c.compose(r, env, path)
+		return plan, ok
 	}
 	return c.splits(r, path)
 }
@@ -360,9 +380,15 @@ func (c *compiler) splits(r *config.Route, path string) (exchange.Handler, bool)
 		if to.Weight == 0 {
 			continue
 		}
+		h, ok := svc.entry, true
+		if r.GRPC != nil {
+			if h, ok = c.transcoder(r, svc, path); !ok {
+				return nil, false
+			}
+		}
 		s.total += uint32(to.Weight)
 		s.upTo = append(s.upTo, s.total)
-		s.handlers = append(s.handlers, svc.entry)
+		s.handlers = append(s.handlers, h)
 	}
 	switch len(s.handlers) {
 	case 0:

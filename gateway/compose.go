@@ -53,7 +53,9 @@ func (c *compiler) compose(r *config.Route, env *expr.Env, path string) (*compos
 // of its service.
 func (c *compiler) callPolicies(r *config.Route, call *config.Call, env *expr.Env, path string) (exchange.Middleware, bool) {
 	owner := &config.Route{Name: r.Name + " " + call.Name}
-	chain, faults := policy.Chain(c.policyEnv(owner, env, "call "+call.Name), call.Policies)
+	own := c.policyEnv(owner, env, "call "+call.Name)
+	own.Call = true
+	chain, faults := policy.Chain(own, call.Policies)
 	for _, f := range faults {
 		at := path + "." + f.Policy
 		if f.Path != "" {

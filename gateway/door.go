@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"gopura/certs"
 	"gopura/config"
@@ -17,6 +18,8 @@ type door struct {
 	redirect bool         // to https
 	port     string       // in the address redirected to: ":8443"; "" is the default
 	hsts     string       // the value of Strict-Transport-Security; "": none
+
+	alternative *atomic.Pointer[string] // the value of Alt-Svc while HTTP/3 is served
 }
 
 // checkListeners reads and checks what listeners prove themselves with.
@@ -46,7 +49,7 @@ func (c *compiler) checkListeners() {
 				protocols = append(protocols, p.name)
 			}
 		}
-		plan, faults := certs.Load(l.Name, l.TLS, protocols, cleartext)
+		plan, faults := certs.Load(l.Name, l.TLS, protocols, cleartext, c.kept.forTLS())
 		c.tlsFaults(faults, "listen."+l.Name+".tls")
 		c.tls[l.Name] = plan
 	}
@@ -77,6 +80,7 @@ func (c *compiler) openTLS() error {
 		}
 		c.s.doors[l.Name].terms = terms
 	}
+	c.watchCertificates()
 	return nil
 }
 
@@ -179,7 +183,14 @@ func (s *snapshot) harden(x *exchange.Exchange) {
 	if x.Client.TLS == nil {
 		return // RFC 6797 §7.2: never over cleartext
 	}
-	if d := s.doors[x.Client.Listener]; d != nil && d.hsts != "" {
+	d := s.doors[x.Client.Listener]
+	if d == nil {
+		return
+	}
+	if d.hsts != "" {
 		x.Response.Header.Set("Strict-Transport-Security", d.hsts)
+	}
+	if d.alternative != nil && x.Client.Protocol != "HTTP/3.0" {
+		d.advertise(x)
 	}
 }

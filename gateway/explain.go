@@ -20,6 +20,7 @@ type Explanation struct {
 	Origin     string           `json:"origin,omitempty"` // file:line:col of the route
 	Params     []string         `json:"params,omitempty"` // path.id = 42
 	Timeout    string           `json:"timeout,omitempty"`
+	Plan       string           `json:"plan,omitempty"` // of a composed route: what waits for what
 	Steps      []Step           `json:"steps"`
 	To         string           `json:"to,omitempty"`
 	Sent       []Sent           `json:"sent"`
@@ -108,6 +109,9 @@ func (r *Rehearsal) find(x *exchange.Exchange, e *Explanation) (*node, error) {
 	}
 	if n.timeout > 0 {
 		e.Timeout = n.timeout.String()
+	}
+	if n.plan != nil {
+		e.Plan = n.plan.Tree()
 	}
 	for _, p := range x.Request.Params {
 		e.Params = append(e.Params, fmt.Sprintf("path.%s = %s", p.Name, p.Value))

@@ -8,13 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gopura/cache"
 	"gopura/config"
 	"gopura/exchange"
-	"gopura/h2"
 	"gopura/identity"
 	"gopura/lifetime"
 	"gopura/policy"
@@ -50,13 +52,17 @@ type Gateway struct {
 	started time.Time
 
 	connections atomic.Int64 // open client connections
+	pressure    pressure
 	audits      audits
+	sockets     policy.Sockets // the WebSockets that are open
+	caches      *cache.Set     // of the cache policies
 
 	reloading  sync.Mutex // one change at a time; guards generation and stopped
 	generation uint64
 	stopped    bool       // Shutdown has been called
-	listenMu   sync.Mutex // guards listeners, which only who holds reloading changes
+	listenMu   sync.Mutex // guards listeners, which only who holds reloading changes, and retired
 	listeners  map[string]*listener
+	retired    map[*listener]struct{} // removed, with connections that are still ending
 	draining   atomic.Bool
 	lastError  atomic.Pointer[reloadError]
 }
@@ -70,12 +76,14 @@ type reloadError struct {
 func New(o Options) *Gateway {
 	g := &Gateway{
 		options: o, log: o.Log, metrics: telemetry.NewMetrics(o.Build, exchange.Codes), started: time.Now(),
-		listeners: map[string]*listener{}, memory: store.NewMemory(store.MemoryOptions{}),
+		listeners: map[string]*listener{}, retired: map[*listener]struct{}{}, memory: store.NewMemory(store.MemoryOptions{}), caches: cache.NewSet(),
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
 	rand.Read(g.secret[:])
+	g.metrics.ReadStores(g.storeSamples)
+	g.metrics.ReadCaches(g.cacheSample)
 	return g
 }
 
@@ -163,6 +171,7 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 			g.options.LogLevel.Set(level)
 		}
 	}
+	g.pressure.configure(doc.Overload)
 	if old := g.current.Get(); old != nil {
 		g.metrics.Retiring.Add(1)
 		g.logChanges(old.Value.doc, doc)
@@ -179,10 +188,16 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 	}
 	for _, l := range g.listeners {
 		if next[l.name] != l {
+			g.listenMu.Lock()
+			g.retired[l] = struct{}{}
+			g.listenMu.Unlock()
 			go g.retire(l)
 		}
 	}
 	g.setListeners(next)
+	g.sockets.Keep(func(route string) bool {
+		return slices.ContainsFunc(doc.Routes, func(r config.Route) bool { return r.Name == route })
+	})
 	g.metrics.Applied(s.generation, s.hash, s.at)
 	g.log.Info("configuration in force", "generation", s.generation, "hash", s.hash,
 		"routes", len(doc.Routes), "services", len(doc.Services), "warnings", len(s.warnings))
@@ -200,6 +215,9 @@ func (g *Gateway) retire(l *listener) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.grace())
 	defer cancel()
 	l.drain(ctx)
+	g.listenMu.Lock()
+	delete(g.retired, l)
+	g.listenMu.Unlock()
 	g.log.Info("listener closed", "listener", l.name, "address", l.address)
 }
 
@@ -221,6 +239,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	g.stopped = true
 	g.announce(ctx)
+	g.sockets.Keep(func(string) bool { return false })
 	err := g.drain(ctx)
 	if s := g.current.Get(); s != nil {
 		g.metrics.Retiring.Add(1)
@@ -247,23 +266,19 @@ func (g *Gateway) announce(ctx context.Context) {
 	}
 }
 
-// drain ends the connections of all listeners. HTTP/2 is told to go away at
-// once, or its connections would bring requests until ctx is over.
+// drain ends the connections of all listeners, also of those that a reload has
+// removed and that are still ending theirs.
 func (g *Gateway) drain(ctx context.Context) error {
-	http2 := map[*h2.Server]bool{}
-	for _, l := range g.listeners {
+	g.listenMu.Lock()
+	listeners := slices.AppendSeq(slices.Collect(maps.Values(g.listeners)), maps.Keys(g.retired))
+	g.listenMu.Unlock()
+	for _, l := range listeners {
 		l.ln.Close()
-		if srv := l.conf.Load().http2; srv != nil {
-			http2[srv] = true
-		}
 	}
 	var all sync.WaitGroup
-	errs := make(chan error, len(g.listeners)+len(http2))
-	for _, l := range g.listeners {
+	errs := make(chan error, len(listeners))
+	for _, l := range listeners {
 		all.Go(func() { errs <- l.drain(ctx) })
-	}
-	for srv := range http2 {
-		all.Go(func() { errs <- srv.Shutdown(ctx) })
 	}
 	all.Wait()
 	close(errs)

@@ -52,6 +52,7 @@ func answerGRPC(x *exchange.Exchange, e *exchange.Error) {
 	if len(x.ID) > 0 {
 		r.Header.AddBytes("X-Request-Id", x.ID)
 	}
+	x.GRPC = exchange.GRPCOutcome{Code: e.GRPC(), Known: true}
 	addStatus(&r.Header, e, e.GRPC(), x.ID)
 	for _, f := range e.Header.Fields() {
 		if string(f.Name) != "Allow" {
@@ -112,9 +113,11 @@ func protoBytes(dst []byte, field int, v []byte) []byte {
 }
 
 // sealGRPC makes sure that a call which breaks off in the middle of its answer
-// ends with a status that is not OK, whatever the client's protocol.
+// ends with a status that is not OK, whatever the client's protocol. How it ends
+// is noted for the record.
 func sealGRPC(x *exchange.Exchange) {
 	r := &x.Response
+	x.EndGRPC(&r.Header)
 	if r.Made || r.Body == nil || r.Body.Len() == 0 || !exchange.IsGRPC(r.Header.Get("Content-Type")) {
 		return
 	}
@@ -136,12 +139,16 @@ func (b *sealedBody) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	p, err := b.Body.Next()
+	if err == io.EOF {
+		b.x.EndGRPC(b.Body.Trailer())
+	}
 	if err == nil || err == io.EOF || exchange.ClientGone.Is(err) {
 		return p, err
 	}
 	e := exchange.AsError(err)
 	b.cut, b.x.Err = true, e
-	addStatus(&b.tail, e, brokenCode(e), b.x.ID)
+	b.x.GRPC = exchange.GRPCOutcome{Code: brokenCode(e), Known: true}
+	addStatus(&b.tail, e, b.x.GRPC.Code, b.x.ID)
 	b.Body.Close()
 	return nil, io.EOF
 }

@@ -40,6 +40,7 @@ func (c *compiler) compileSources() {
 			},
 			Asserts: c.asserts,
 			Now:     time.Now,
+			Values:  c.kept.plain, StoreKey: c.kept.key,
 		}
 		path := "identity." + b.Name + "." + b.Kind
 		source, err := b.Spec.(identity.Spec).Compile(env)
@@ -53,6 +54,7 @@ func (c *compiler) compileSources() {
 		if err != nil {
 			source = nil
 		}
+		watchKeys(c.g.metrics, c.s.scope, b.Name, source)
 		c.sources.byName[b.Name], c.sources.kinds[b.Name] = source, b.Kind
 		c.sources.names = append(c.sources.names, b.Name)
 	}

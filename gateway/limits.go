@@ -38,7 +38,8 @@ func (c *compiler) openStore() error {
 	}
 	if c.dry {
 		c.s.shared = store.NewMemory(store.MemoryOptions{})
-		return nil
+		c.kept, err = newValues(c.s.shared, conf, "")
+		return err
 	}
 	key := o // the address and the numbers, and the secrets as a hash
 	key.TLS = nil
@@ -58,6 +59,9 @@ func (c *compiler) openStore() error {
 		return c.problem(conf.Pos, "store", err)
 	}
 	c.s.shared = s
+	if c.kept, err = newValues(s, conf, name); err != nil {
+		return c.problem(conf.Pos, "store.secret", err)
+	}
 	return nil
 }
 
@@ -78,10 +82,17 @@ func redisOptions(s *config.Store) (store.RedisOptions, error) {
 	if !s.Password.IsZero() {
 		o.Password = s.Password.Reveal()
 	}
+	if s.SentinelUsername != "" {
+		o.SentinelUsername = s.SentinelUsername
+	}
+	if !s.SentinelPassword.IsZero() {
+		o.SentinelPassword = s.SentinelPassword.Reveal()
+	}
 	if s.Database > 0 {
 		o.DB = s.Database
 	}
 	o.Cluster = o.Cluster || s.Cluster
+	o.ClientTime = s.Clock == "replica"
 	o.Mode, o.OnFailure, o.Timeout, o.Prefix = store.Mode(s.Mode), store.OnFailure(s.OnFailure), s.Timeout, s.Prefix
 	return o, nil
 }

@@ -16,6 +16,7 @@ import (
 	"gopura/exchange"
 	"gopura/h1"
 	"gopura/h2"
+	"gopura/h3"
 	"gopura/lifetime"
 	"gopura/telemetry"
 )
@@ -29,19 +30,25 @@ type listener struct {
 	address string // as configured
 	ln      net.Listener
 	http1   *h1.Server
+	http2   *h2.Server
+	http3   atomic.Pointer[h3.Server] // the UDP side; nil: there is none
+	advert  atomic.Pointer[string]    // the value of Alt-Svc while it takes connections
 	tls     certs.Listener
 	conf    atomic.Pointer[listenerConf]
 	scope   lifetime.Scope
 	metrics *telemetry.Listener
 	open    *atomic.Int64 // client connections of the whole gateway
+
+	draining atomic.Bool
 }
 
 // listenerConf is what a configuration says about a listener.
 type listenerConf struct {
 	tls   *certs.Terms // nil: cleartext
 	http1 bool
-	http2 *h2.Server // nil: not offered
-	limit int64      // open connections of the whole gateway, 0: none
+	http2 bool
+	http3 bool
+	limit int64 // open connections of the whole gateway, 0: none
 }
 
 // planned is a listener that a configuration wants, opened or adopted, with
@@ -50,6 +57,9 @@ type planned struct {
 	l    *listener
 	conf *listenerConf
 	h1   h1.ServerConfig
+	h2   h2.Config
+	h3   h3.Config
+	udp  net.PacketConn // opened for HTTP/3, nil when it is there or not wanted
 	new  bool
 }
 
@@ -59,6 +69,9 @@ func (g *Gateway) planListeners(s *snapshot) (plans []planned, err error) {
 	defer func() {
 		if err != nil {
 			for _, p := range plans {
+				if p.udp != nil {
+					p.udp.Close()
+				}
 				if p.new {
 					p.l.close()
 				}
@@ -75,10 +88,14 @@ func (g *Gateway) planListeners(s *snapshot) (plans []planned, err error) {
 			}
 			p.new = true
 		}
-		plans = append(plans, p)
-		if err = plans[len(plans)-1].configure(g, s, conf); err != nil {
+		p.configure(g, s, conf)
+		if err = p.openUDP(conf); err != nil {
+			if p.new {
+				p.l.close()
+			}
 			return plans, err
 		}
+		plans = append(plans, p)
 	}
 	return plans, nil
 }
@@ -96,17 +113,16 @@ func (g *Gateway) open(conf *config.Listener) (*listener, error) {
 		l.metrics.Failed.Set(l.tls.Failed.Load())
 	})
 	l.http1 = h1.NewServer(h1.ServerConfig{Root: g})
+	l.http2 = h2.New(h2.Config{Root: g, Log: g.log})
 	return l, nil
 }
 
 // configure prepares what the listener will do under s.
-func (p *planned) configure(g *Gateway, s *snapshot, conf *config.Listener) error {
-	c := &listenerConf{tls: s.doors[conf.Name].terms, http1: slices.Contains(conf.HTTP, "1.1"), limit: int64(s.doc.Limits.Connections)}
-	if slices.Contains(conf.HTTP, "2") {
-		var err error
-		if c.http2, err = g.http2(s); err != nil {
-			return err
-		}
+func (p *planned) configure(g *Gateway, s *snapshot, conf *config.Listener) {
+	c := &listenerConf{
+		tls: s.doors[conf.Name].terms, http1: slices.Contains(conf.HTTP, "1.1"), http2: slices.Contains(conf.HTTP, "2"),
+		http3: slices.Contains(conf.HTTP, "3"),
+		limit: int64(s.doc.Limits.Connections),
 	}
 	t, lim := s.doc.Client, s.doc.Limits
 	p.conf = c
@@ -115,38 +131,18 @@ func (p *planned) configure(g *Gateway, s *snapshot, conf *config.Listener) erro
 		Limits:      h1.Limits{Head: int(lim.Head), Fields: lim.Fields, Target: int(lim.Target)},
 		HeadTimeout: t.Head, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
 	}
-	if c.http2 != nil {
+	p.h2 = h2.Config{
+		Root: g, Log: g.log, MaxHead: int(lim.Head), MaxFields: lim.Fields, MaxTarget: int(lim.Target),
+		HeadTimeout: t.Head, BodyTimeout: t.Body, WriteTimeout: t.Write, IdleTimeout: t.Idle,
+	}
+	p.h3 = h3.Config{
+		Root: g, Log: g.log, MaxHead: int(lim.Head), MaxFields: lim.Fields, MaxTarget: int(lim.Target),
+		HeadTimeout: t.Head, BodyTimeout: t.Body, WriteTimeout: t.Write, IdleTimeout: t.Idle,
+	}
+	s.doors[conf.Name].alternative = &p.l.advert
+	if c.http2 {
 		p.h1.HTTP2 = p.l.serveHTTP2
 	}
-	return nil
-}
-
-// http2 returns the HTTP/2 front end for the limits of s: the one in use, when
-// they are the same.
-func (g *Gateway) http2(s *snapshot) (*h2.Server, error) {
-	t, lim := s.doc.Client, s.doc.Limits
-	conf := h2.Config{
-		Root: g, Log: g.log, MaxHead: int(lim.Head), MaxFields: lim.Fields, MaxTarget: int(lim.Target),
-		BodyTimeout: t.Body, WriteTimeout: t.Write, IdleTimeout: t.Idle,
-	}
-	key := fmt.Sprintf("http2 %d %d %d %s %s %s", conf.MaxHead, conf.MaxFields, conf.MaxTarget, conf.BodyTimeout, conf.WriteTimeout, conf.IdleTimeout)
-	return lifetime.Hold(&g.pool, s.scope, key, func() (*h2.Server, func(), error) {
-		srv := h2.New(conf)
-		return srv, func() { go g.drainHTTP2(srv) }, nil
-	})
-}
-
-// handover is how long an HTTP/2 server that was replaced goes on taking
-// connections: those that are being handed to it must not find it closed.
-const handover = time.Second
-
-func (g *Gateway) drainHTTP2(srv *h2.Server) {
-	if !g.draining.Load() {
-		time.Sleep(handover)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), g.grace())
-	defer cancel()
-	srv.Shutdown(ctx)
 }
 
 // commit puts what was planned in force and starts new listeners.
@@ -154,6 +150,11 @@ func (p *planned) commit() {
 	p.l.tls.Use(p.conf.tls)
 	p.l.conf.Store(p.conf)
 	p.l.http1.Configure(p.h1)
+	p.l.http2.Configure(p.h2)
+	if !p.conf.http2 {
+		p.l.http2.Drain()
+	}
+	p.commitUDP()
 	if p.new {
 		go p.l.accept()
 	}
@@ -184,6 +185,7 @@ func (l *listener) accept() {
 		l.metrics.Accepted.Inc()
 		l.open.Add(1)
 		go l.serve(&trackedConn{Conn: nc, l: l}, nc, conf)
+		l.g.pressure.pace()
 	}
 }
 
@@ -255,15 +257,17 @@ func (l *listener) serveHTTP2(nc net.Conn, client *exchange.Client) {
 	l.toHTTP2(&trackedConn{Conn: nc, l: l}, client)
 }
 
-// toHTTP2 hands a connection to the server in force now: a handshake takes
-// time, and a reload may have come meanwhile.
+// toHTTP2 hands a connection to the HTTP/2 server, if that is still offered: a
+// handshake takes time, and a reload may have come meanwhile.
 func (l *listener) toHTTP2(nc net.Conn, client *exchange.Client) {
-	srv := l.conf.Load().http2
-	if srv == nil { // no longer offered
+	if !l.conf.Load().http2 { // no longer offered
 		nc.Close()
 		return
 	}
-	srv.ServeConn(nc, client)
+	l.http2.ServeConn(nc, client)
+	if l.draining.Load() {
+		l.http2.Drain() // it serves what has been sent already
+	}
 }
 
 func addrPort(a net.Addr) (ap netip.AddrPort) {
@@ -276,7 +280,12 @@ func addrPort(a net.Addr) (ap netip.AddrPort) {
 // drain stops accepting and lets the connections end until ctx is over.
 func (l *listener) drain(ctx context.Context) error {
 	l.ln.Close()
-	err := l.http1.Shutdown(ctx)
+	l.draining.Store(true)
+	l.http2.Drain()
+	udp := make(chan error, 1)
+	go func() { udp <- l.drainUDP(ctx) }()
+	// Until HTTP/1.1 has ended, connections may turn out to be HTTP/2.
+	err := errors.Join(l.http1.Shutdown(ctx), l.http2.Shutdown(ctx), <-udp)
 	l.close()
 	return err
 }
@@ -285,5 +294,9 @@ func (l *listener) drain(ctx context.Context) error {
 func (l *listener) close() {
 	l.ln.Close()
 	l.http1.Close()
+	l.http2.Close()
+	if s := l.http3.Swap(nil); s != nil {
+		s.Close()
+	}
 	l.scope.Close()
 }

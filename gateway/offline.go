@@ -3,6 +3,7 @@ package gateway
 import (
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/policy"
 	"gopura/route"
 )
 
@@ -39,7 +40,34 @@ func (o *Offline) Candidates(x *exchange.Exchange) ([]route.Candidate, error) {
 	if err := o.snapshot.admit(x); err != nil {
 		return nil, err
 	}
-	return o.snapshot.table.Explain(x), nil
+	if o.Preflight(x) == "" {
+		return o.snapshot.table.Explain(x), nil
+	}
+	asked := x.Request.Method
+	x.Request.Method = policy.Preflight(&x.Request)
+	list := o.snapshot.table.Explain(x)
+	x.Request.Method = asked
+	return list, nil
+}
+
+// Preflight returns the method that a CORS preflight asks leave for, when the
+// cors policy of that method's route answers it; "" for anything else. It is for
+// a request that Candidates has seen, or one with a plain path.
+func (o *Offline) Preflight(x *exchange.Exchange) string {
+	if o.snapshot.matchPreflight(x) == nil {
+		return ""
+	}
+	return policy.Preflight(&x.Request)
+}
+
+// Reserved are the paths that sources of identity answer themselves, before any
+// route and on every host, by path: the names of their nodes.
+func (o *Offline) Reserved() map[string]string {
+	names := make(map[string]string, len(o.snapshot.reserved))
+	for path, n := range o.snapshot.reserved {
+		names[path] = n.name
+	}
+	return names
 }
 
 // Allowed returns the methods with which a request that Candidates has seen

@@ -38,6 +38,13 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 	}
 	n.enter(x)
 	entered = true
+	call := speaksGRPC(x)
+	if call && err == nil {
+		err = heedTimeout(x)
+	}
+	if err == nil && !answered && g.pressure.bar.Load() > 0 && !n.cheap {
+		err = g.pressure.admit(x)
+	}
 	if err == nil && !answered {
 		err = n.handler.Serve(x)
 	}
@@ -45,6 +52,9 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 		answer(x, err)
 	} else {
 		finishResponse(x)
+		if call {
+			sealGRPC(x)
+		}
 	}
 	s.harden(x)
 }
@@ -101,6 +111,9 @@ func (s *snapshot) match(x *exchange.Exchange) (*node, error) {
 
 func (s *snapshot) enterRoute(x *exchange.Exchange, n *node) *node {
 	x.Route = n.name
+	if x.Importance = n.importance; n.rank != nil {
+		n.rank(x)
+	}
 	if n.timeout > 0 {
 		x.Deadline = x.Start.Add(n.timeout)
 	}

@@ -32,6 +32,7 @@ func (c *compiler) planServices() []*servicePlan {
 		s := &c.doc.Services[i]
 		path := "services." + s.Name
 		p := &servicePlan{conf: s, settings: settingsOf(s)}
+		p.settings.Overload = overloadOf(&s.Overload, c.doc.Overload.Mode)
 		if s.Balance.Kind == upstream.Hash {
 			prog, err := c.env.Compile(s.Balance.Key, expr.String)
 			if err != nil {
@@ -72,6 +73,7 @@ func settingsOf(s *config.Service) upstream.Settings {
 			Connect: s.Timeouts.Connect, Response: s.Timeouts.Response, Idle: explicit(s.Timeouts.Idle),
 		},
 		Connections: upstream.Connections{Max: s.Connections.Max, Idle: explicit(s.Connections.Idle)},
+		HTTP2:       s.HTTP == "2",
 		Host:        s.Host,
 		Resolve:     explicit(s.Resolve),
 	}
@@ -82,7 +84,7 @@ func settingsOf(s *config.Service) upstream.Settings {
 	}
 	if h := s.Health; h != nil {
 		set.Health = &upstream.Health{
-			Path: h.Path, TCP: h.TCP, Interval: h.Interval, Timeout: h.Timeout,
+			Path: h.Path, TCP: h.TCP, GRPC: h.GRPC, Service: h.Service, Interval: h.Interval, Timeout: h.Timeout,
 			Healthy: h.Healthy, Unhealthy: h.Unhealthy, Status: h.Status, Host: h.Host,
 		}
 	}
@@ -133,7 +135,11 @@ func (c *compiler) openServices(plans []*servicePlan) error {
 			return c.problem(p.conf.Pos, path, err)
 		}
 		c.s.services[i].Service = svc
+		if err := c.watchSchema(c.s.services[i], p); err != nil {
+			return c.problem(p.conf.Pos, path, err)
+		}
 	}
+	c.awaitSchemas()
 	return nil
 }
 
@@ -159,9 +165,9 @@ func (g *Gateway) openService(p *servicePlan) (*runningService, error) {
 		Open: func(t upstream.TransportSpec) upstream.Transport {
 			scope := new(lifetime.Scope)
 			if t.Checks {
-				return upstream.OpenHTTP1(t)
+				return upstream.OpenTransport(t)
 			}
-			return &measured{Transport: upstream.OpenHTTP1(t), handle: g.metrics.Target(scope, name, t.Address), scope: scope}
+			return &measured{Transport: upstream.OpenTransport(t), handle: g.metrics.Target(scope, name, t.Address), scope: scope}
 		},
 	}
 	if p.hash != nil {
@@ -218,6 +224,7 @@ func (v *serviceScrape) scrape() {
 	if b := state.Breaker; b != nil {
 		v.handle.Breaker.Set(breakerPhase(b.Phase))
 	}
+	scrapeOverload(v.handle, state.Overload)
 	for address, h := range v.targets {
 		if !slices.ContainsFunc(state.Targets, func(t upstream.TargetState) bool { return t.Address == address }) {
 			h.scope.Close()

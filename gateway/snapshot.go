@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"gopura/compose"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/lifetime"
@@ -43,6 +44,9 @@ type service struct {
 	*upstream.Service
 	name  string
 	entry exchange.Handler // the service behind its own policies; nil: they have a fault
+
+	schema      *schema // of its gRPC methods; nil: no route asks for them
+	schemaFault bool    // its files have a problem
 }
 
 // node is where a route ends: the compiled chain and what is counted for it.
@@ -52,9 +56,14 @@ type node struct {
 	route   *config.Route                 // nil for unrouted
 	name    string
 	handler exchange.Handler
+	plan    *compose.Plan // of a composed route; nil: it is none
 	timeout time.Duration
 
 	preflights bool // its cors policy answers CORS preflights
+	cheap      bool // it answers itself: a refusal would cost as much
+
+	importance exchange.Importance
+	rank       func(*exchange.Exchange) // sets the importance; nil: it is always the same
 
 	metrics *telemetry.Route
 	finish  func(*exchange.Exchange) // n.done, bound once

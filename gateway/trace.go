@@ -63,6 +63,7 @@ type trace struct {
 type traces struct {
 	mu   sync.Mutex
 	byID map[*exchange.Exchange]*trace
+	last *trace // whose calls are noted, too: they have exchanges of their own
 }
 
 func (t *traces) begin(x *exchange.Exchange) *trace {
@@ -72,7 +73,7 @@ func (t *traces) begin(x *exchange.Exchange) *trace {
 		t.byID = map[*exchange.Exchange]*trace{}
 	}
 	tr := new(trace)
-	t.byID[x] = tr
+	t.byID[x], t.last = tr, tr
 	return tr
 }
 
@@ -80,6 +81,20 @@ func (t *traces) end(x *exchange.Exchange) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byID, x)
+	t.last = nil
+}
+
+// send notes what a service is sent, by the exchange that is explained or a call
+// on its behalf.
+func (t *traces) send(service string, x *exchange.Exchange) {
+	lines := requestLines(x)
+	s := Sent{Service: service, Request: lines[0][len("request "):], Host: string(x.Request.Authority)}
+	s.Header = appendFields(nil, &x.Request.Header)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last != nil {
+		t.last.sent = append(t.last.sent, s)
+	}
 }
 
 func (t *traces) of(x *exchange.Exchange) *trace {

@@ -169,6 +169,9 @@ func (g *Gateway) lastSchema(name string) *transcode.Schema {
 // transcoder compiles the translation of a route to one of its services.
 func (c *compiler) transcoder(r *config.Route, svc *service, path string) (exchange.Handler, bool) {
 	conf := c.serviceConf(svc.name)
+	if r.GRPC.ToREST != "" {
+		return c.toREST(r, svc, conf, path)
+	}
 	if !speaksHTTP2(conf) {
 		c.doc.Add(config.Problem{
 			Pos: r.GRPC.Pos, Path: path + ".grpc", Message: fmt.Sprintf("the service %q is not spoken to in HTTP/2, which gRPC needs", svc.name),

@@ -119,6 +119,14 @@ func destination(r *config.Route) string {
 		return fmt.Sprintf("redirect %d %s", r.Redirect.Status, r.Redirect.To)
 	case r.Answer != nil:
 		return fmt.Sprintf("answer %d", r.Answer.Status)
+	case len(r.Compose) > 0:
+		var names []string
+		for i := range r.Compose {
+			names = append(names, r.Compose[i].Name)
+		}
+		return "compose " + strings.Join(names, ", ")
+	case len(r.Reflection) > 0:
+		return "reflection " + strings.Join(r.Reflection, ", ")
 	case len(r.To) == 1:
 		return r.To[0].Service
 	}

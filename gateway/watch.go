@@ -187,5 +187,10 @@ func (g *Gateway) Files() []string {
 			list = append(list, certs.UpstreamFiles(svc.TLS)...)
 		}
 	}
+	for _, svc := range s.Value.services {
+		if svc.schema != nil {
+			list = append(list, svc.schema.files...)
+		}
+	}
 	return list
 }

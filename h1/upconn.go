@@ -426,6 +426,9 @@ func (c *upConn) accept(x *exchange.Exchange) error {
 		c.body.startAbsent(n)
 		r.Body = &c.body
 	default:
+		if exchange.IsEventStream(&r.Header) {
+			x.LiftDeadline() // it may last as long as it flows
+		}
 		c.body.start(&c.in, m, &c.t.c.Limits)
 		c.body.timeout, c.body.by, c.body.fail = c.t.c.ResponseTimeout, x.Deadline, c.fail
 		c.clean = m.persistent() && c.body.mode != byClose

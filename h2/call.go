@@ -70,6 +70,7 @@ func (k *call) roundTrip(c *upConn, x *exchange.Exchange) (e *exchange.Error, ag
 	k.in.start(callWindow)
 	start := time.Now()
 	if !k.open() {
+		k.t.drain(c) // the next attempt takes another
 		k.t.leave(c, start)
 		k.recycle()
 		e = exchange.UpstreamStale.Because(errGoAway)
@@ -81,8 +82,8 @@ func (k *call) roundTrip(c *upConn, x *exchange.Exchange) (e *exchange.Error, ag
 	if cause == nil {
 		err = k.send()
 		c.flush()
-		if err == nil {
-			err = k.await(start)
+		if err == nil || k.answered() {
+			err = k.await(start) // a target may answer, and take no more, while the body is sent
 		}
 	}
 	x.Now = time.Now()
@@ -439,7 +440,17 @@ func (k *call) failure(cause, err error) *exchange.Error {
 	case errors.As(err, &lost) && k.kept && k.interims == 0:
 		return exchange.UpstreamStale.Because(err) // perhaps it was processed
 	}
+	if d := k.x.Deadline; !d.IsZero() && !time.Now().Before(d) { // the target knows it, too
+		return exchange.ExchangeTimeout.Because(err)
+	}
 	return exchange.UpstreamReset.Because(err)
+}
+
+// answered reports whether the head of the response is here.
+func (k *call) answered() bool {
+	k.in.mu.Lock()
+	defer k.in.mu.Unlock()
+	return k.status != 0
 }
 
 func malformed(format string, args ...any) *exchange.Error {

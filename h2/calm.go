@@ -27,6 +27,7 @@ const (
 	costEmpty    = 10 // DATA that brings nothing
 	costPriority = 2
 	costWindow   = 1
+	costAck      = 2
 	costLate     = 2 // a frame for a stream that is over
 	costUnknown  = 2
 	costGoAway   = 50
@@ -76,19 +77,28 @@ const (
 	byUs                   // we have
 )
 
+// add notes how a stream has ended; what is known of it already is replaced.
 func (c *closedStreams) add(id uint32, how ending) {
+	if c.change(id, how) {
+		return
+	}
 	c.ring[c.next%len(c.ring)] = closedStream{id, how}
 	c.next++
 }
 
-// reset notes that the client has reset a stream that was over already.
-func (c *closedStreams) reset(id uint32) {
+// change replaces what is known of a stream that was over already.
+func (c *closedStreams) change(id uint32, how ending) (known bool) {
 	for i := range c.ring {
 		if c.ring[i].id == id {
-			c.ring[i].how = byClient
+			c.ring[i].how = how
+			return true
 		}
 	}
+	return false
 }
+
+// full reports whether there are streams that it does not remember.
+func (c *closedStreams) full() bool { return c.next > len(c.ring) }
 
 func (c *closedStreams) find(id uint32) (ending, bool) {
 	for _, s := range c.ring {

@@ -54,8 +54,15 @@ func (c *serverConn) newFramer() *http2.Framer {
 	return f
 }
 
-// between says that what is read next is a frame's beginning.
-func (in *inbox) between() { in.inFrame = false }
+// between says that what is read next is a frame's beginning, and waits for it:
+// the framer must not be replaced (see cool) once it has begun to read one.
+func (in *inbox) between() error {
+	in.inFrame = false
+	if in.r == in.w {
+		return in.fill()
+	}
+	return nil
+}
 
 func (in *inbox) buffered() int { return in.w - in.r }
 

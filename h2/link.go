@@ -58,6 +58,7 @@ type link struct {
 	enc      *hpack.Encoder
 	encoded  bytes.Buffer
 	window   int64 // bytes of DATA that the peer takes on this connection
+	moved    int64 // bytes of DATA that it was sent
 	initial  int64 // window of a new stream
 	maxFrame int   // the peer's SETTINGS_MAX_FRAME_SIZE
 	streams  uint32
@@ -77,6 +78,16 @@ func (l *link) init(nc net.Conn, buffer int, timeout time.Duration, lim blockLim
 	l.enc.SetMaxDynamicTableSizeLimit(0)
 	l.window, l.initial, l.maxFrame, l.streams = protocolWindow, protocolWindow, frameSize, 100
 	l.block.init(lim)
+}
+
+// payload reads the rest of a frame. HEADERS that can't be taken apart are the
+// end of the connection, because HPACK has lost its state (RFC 9113 §4.3, §6.2).
+func (l *link) payload(fh http2.FrameHeader) (http2.Frame, error) {
+	f, err := l.framer.ReadFrameForHeader(fh)
+	if se, ok := err.(http2.StreamError); ok && fh.Type == http2.FrameHeaders {
+		return nil, http2.ConnectionError(se.Code)
+	}
+	return f, err
 }
 
 // appender is the framer's writer.
@@ -188,7 +199,7 @@ func (l *link) breakLocked(err error) {
 	l.err = err
 	l.out = nil
 	l.wakeAll()
-	l.nc.Close()
+	go l.nc.Close() // TLS says goodbye first, to a peer that may not read
 }
 
 // broken returns why nothing can be written any more, nil when it can.

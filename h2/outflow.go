@@ -106,6 +106,7 @@ func (o *outflow) frame(p []byte) int {
 	l.framer.WriteData(o.id, false, p[:n])
 	o.window -= n
 	l.window -= n
+	l.moved += n
 	return int(n)
 }
 
@@ -127,13 +128,14 @@ func (o *outflow) send(p []byte, timeout time.Duration) error {
 	o.queue()
 	l.share()
 	for len(o.pending) > 0 && o.failure() == nil {
-		left, batch := len(o.pending), l.batch
+		left, moved := len(o.pending), l.moved
 		l.mu.Unlock()
 		l.flush()
 		woken := o.await(timeout)
 		l.mu.Lock()
-		// A peer that takes what others send leaves us waiting for our turn.
-		if !woken && len(o.pending) == left && (l.batch == batch || o.window <= 0) {
+		// A peer that takes what others send leaves us waiting for our turn. What
+		// else is written to it, answers to PINGs say, is no sign of that.
+		if !woken && len(o.pending) == left && (l.moved == moved || o.window <= 0) {
 			o.unqueue()
 			o.pending = nil
 			l.mu.Unlock()

@@ -46,8 +46,16 @@ func (st *serverStream) respond() error {
 	if t := p.Body.Trailer(); t != nil {
 		return st.sendTrailer(t)
 	}
-	st.out.end()
+	st.end()
 	return st.gone()
+}
+
+// end appends END_STREAM.
+func (st *serverStream) end() {
+	st.c.mu.Lock()
+	st.out.endLocked()
+	st.said()
+	st.c.mu.Unlock()
 }
 
 // gone returns why nothing that was said will reach the client.
@@ -89,7 +97,9 @@ func (st *serverStream) sendHead(p *exchange.Response, length int64, end bool) e
 		c.field("date", c.s.date.at(time.Now()))
 	}
 	c.head(st.id, end)
-	st.out.ended = end
+	if end {
+		st.said()
+	}
 	return nil
 }
 
@@ -110,10 +120,10 @@ func (st *serverStream) sendTrailer(t *exchange.Header) error {
 	}
 	if n == 0 {
 		st.out.endLocked()
-		return nil
+	} else {
+		c.head(st.id, true)
 	}
-	c.head(st.id, true)
-	st.out.ended = true
+	st.said()
 	return nil
 }
 

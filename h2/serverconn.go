@@ -31,7 +31,7 @@ type serverConn struct {
 	// Under the link's mu.
 	open    map[uint32]*serverStream
 	serving int       // streams whose exchange is not done
-	alive   int       // streams of open that the protocol counts: not reset by either side
+	alive   int       // streams of open that the protocol counts (RFC 9113 §5.1.2)
 	taken   int       // bytes of DATA that may still come on this connection
 	owed    int       // bytes of DATA that were pulled or dropped, and not given back
 	idle    time.Time // since when there has been no stream
@@ -125,7 +125,9 @@ func (c *serverConn) next() (err error) {
 			c.conf.Log.Error("panic while reading a connection", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	c.in.between()
+	if err := c.in.between(); err != nil {
+		return err
+	}
 	fh, err := c.framer.ReadFrameHeader()
 	if err == nil {
 		c.in.data = fh.Type == http2.FrameData
@@ -133,7 +135,7 @@ func (c *serverConn) next() (err error) {
 			return http2.ConnectionError(http2.ErrCodeProtocol) // RFC 9113 §3.4
 		}
 		var f http2.Frame
-		if f, err = c.framer.ReadFrameForHeader(fh); err == nil {
+		if f, err = c.payload(fh); err == nil {
 			err = c.frame(f)
 		}
 	}
@@ -194,8 +196,8 @@ func (c *serverConn) headers(f *http2.HeadersFrame) error {
 		if err := c.block.read(&c.link, f, &c.void); err != nil {
 			return err
 		}
-		if st == nil && c.leaving() {
-			return nil // RFC 9113 §6.8: it has been told, and tries elsewhere
+		if c.leaving(id) {
+			return c.calm.spend(costLate) // RFC 9113 §6.8: it has been told, and tries elsewhere
 		}
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeRefusedStream}
 	}
@@ -211,6 +213,7 @@ func (c *serverConn) headers(f *http2.HeadersFrame) error {
 	c.mu.Lock()
 	st.out.start(&c.link, id)
 	c.open[id] = st
+	st.counted = true
 	c.alive++
 	c.crowd = len(c.open)
 	c.serving++
@@ -224,7 +227,7 @@ func (c *serverConn) headers(f *http2.HeadersFrame) error {
 // pay (CVE-2023-44487).
 func (c *serverConn) admit(id uint32) (st *serverStream, refused bool) {
 	c.mu.Lock()
-	full := c.alive >= c.conf.MaxStreams || len(c.open) >= 2*c.conf.MaxStreams || c.parting == gone
+	full := c.alive >= c.conf.MaxStreams || c.serving >= 2*c.conf.MaxStreams || c.parting == gone
 	c.mu.Unlock()
 	if full {
 		return nil, true
@@ -234,9 +237,14 @@ func (c *serverConn) admit(id uint32) (st *serverStream, refused bool) {
 	return st, false
 }
 
-func (c *serverConn) leaving() bool {
+// leaving reports whether the client has been told that stream id is not served.
+// What follows on it is ignored.
+func (c *serverConn) leaving(id uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.parting == gone {
+		c.closed.add(id, byUs)
+	}
 	return c.parting == gone
 }
 
@@ -286,10 +294,12 @@ func (c *serverConn) trailers(f *http2.HeadersFrame, id uint32, end bool) error 
 func (c *serverConn) late(id uint32, headers bool) error {
 	c.mu.Lock()
 	how, known := c.closed.find(id)
+	forgets := c.closed.full()
 	c.mu.Unlock()
 	switch {
 	case known && how == byUs:
 		return c.calm.spend(costLate)
+	case !known && forgets: // we may have reset it long ago
 	case headers && !known:
 		return http2.ConnectionError(http2.ErrCodeProtocol) // §5.1.1: an id that was left out
 	case headers:
@@ -305,7 +315,7 @@ func (c *serverConn) data(f *http2.DataFrame) error {
 	if id == 0 || id%2 == 0 || id > c.last {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
-	if flow == 0 && !f.StreamEnded() {
+	if len(f.Data()) == 0 && !f.StreamEnded() {
 		if err := c.calm.spend(costEmpty); err != nil {
 			return err
 		}
@@ -373,7 +383,7 @@ func (c *serverConn) rst(f *http2.RSTStreamFrame) error {
 	if st != nil {
 		st.breakOff(exchange.ClientGone.Errorf("the client has reset the stream: %s", f.ErrCode), byClient)
 	} else {
-		c.closed.reset(f.StreamID) // nothing of the client is on its way any more
+		c.closed.change(f.StreamID, byClient) // nothing of the client is on its way any more
 	}
 	c.mu.Unlock()
 	if st == nil {
@@ -384,10 +394,11 @@ func (c *serverConn) rst(f *http2.RSTStreamFrame) error {
 
 func (c *serverConn) setting(f *http2.SettingsFrame) error {
 	if f.IsAck() {
-		return nil
+		return c.calm.spend(costAck)
 	}
 	c.greeted = true
-	if err := c.calm.spend(costSettings); err != nil {
+	// Each of them may change the windows of all streams.
+	if err := c.calm.spend(costSettings + f.NumSettings()); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -414,7 +425,7 @@ func (c *serverConn) ping(f *http2.PingFrame) error {
 		if f.Data == partPing {
 			c.part(time.Time{})
 		}
-		return nil
+		return c.calm.spend(costAck)
 	}
 	if err := c.calm.spend(costPing); err != nil {
 		return err
@@ -427,6 +438,9 @@ func (c *serverConn) ping(f *http2.PingFrame) error {
 // reject ends a stream on which the client has broken the protocol. It costs
 // the client as much as resetting it would have.
 func (c *serverConn) reject(e http2.StreamError) error {
+	if e.StreamID > c.last || e.StreamID%2 == 0 {
+		return http2.ConnectionError(e.Code) // RFC 9113 §5.1: idle, it can't be reset
+	}
 	if err := c.calm.spend(costReset); err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (st *serverStream) framing() *exchange.Error {
 	st.body.start(h.length, q.ExpectContinue)
 	// Between the messages of a stream any time may pass; PINGs tell whether the
 	// client is there.
-	st.body.silent = q.Method == "POST" && exchange.IsGRPC(q.Header.Get("Content-Type"))
+	st.body.silent = q.Method == "POST" && exchange.StreamsMessages(q.Header.Get("Content-Type"))
 	q.Body = &st.body
 	return nil
 }

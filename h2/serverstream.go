@@ -36,6 +36,7 @@ type serverStream struct {
 	got     int64           // bytes of DATA
 	held    int             // of them, those that the connection's window misses
 	tail    exchange.Header // trailers, when ended
+	counted bool            // in alive: neither ended by both sides nor reset by one
 	settled bool            // reset by one side: nothing more is sent
 	how     ending          // and by which
 
@@ -106,6 +107,9 @@ func (st *serverStream) finishBody() error {
 		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol, Cause: errTooLittleData}
 	}
 	st.ended = true
+	if st.out.ended {
+		st.uncount()
+	}
 	st.in.finish()
 	return nil
 }
@@ -120,8 +124,8 @@ var (
 func (st *serverStream) breakOff(cause error, how ending) {
 	if !st.settled {
 		st.settled, st.how = true, how
-		st.c.alive--
 	}
+	st.uncount()
 	st.x.Cancel(cause)
 	st.in.fail(cause)
 	st.out.stopLocked(cause)
@@ -143,13 +147,25 @@ func (st *serverStream) run() {
 		c.settle(1)
 	}()
 	code := st.serve()
-	if body := st.x.Response.Body; body != nil {
-		body.Close()
-	}
+	whole := st.closeBody()
 	st.close(code)
 	// The client sees the end only when nothing of the exchange is left: what it
 	// sends next finds the upstream connection free, and limits given back.
-	reuse = st.done()
+	reuse = st.done() && whole
+}
+
+// closeBody closes the response body. Whoever panics over that keeps the memory
+// of the stream.
+func (st *serverStream) closeBody() (whole bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			st.panicked(v)
+		}
+	}()
+	if body := st.x.Response.Body; body != nil {
+		body.Close()
+	}
+	return true
 }
 
 // serve makes the answer and writes it. It returns the code with which the
@@ -214,21 +230,35 @@ func (st *serverStream) close(code http2.ErrCode) {
 	st.in.drop(errBodyGivenUp)
 	delete(c.open, st.id)
 	c.closed.add(st.id, st.how)
-	if !st.settled {
-		c.alive--
-		st.settled = true
-	}
+	st.uncount()
+	st.settled = true
 	c.crowd = len(c.open)
 	if len(c.open) == 0 {
-		if c.idle = st.x.Now; c.idle.IsZero() || c.parting != staying {
-			c.idle = time.Now()
-		}
+		c.idle = time.Now()
 		if c.parting == gone && !c.over {
 			c.poke()
 		}
 	}
 	c.mu.Unlock()
 	st.out.leave()
+}
+
+// uncount makes room for another stream. It comes before the client can know
+// that there is: before the frame that ends this one is written. The caller
+// holds the link's mu.
+func (st *serverStream) uncount() {
+	if st.counted {
+		st.counted = false
+		st.c.alive--
+	}
+}
+
+// said takes note of our END_STREAM. The caller holds the link's mu.
+func (st *serverStream) said() {
+	st.out.ended = true
+	if st.ended {
+		st.uncount()
+	}
 }
 
 // leave makes sure that the stream is off the connection's list, also after a

@@ -77,46 +77,94 @@ func (st *serverStream) relay() error {
 		return err
 	}
 	c.flush()
-	if err := x.Interruptible(tunnelCut{up}); err != nil {
+	cut := &tunnelCut{st: st, up: up}
+	if err := x.Interruptible(cut); err != nil {
 		return err
 	}
-	defer x.Release()
+	defer cut.stop()
 
-	var both sync.WaitGroup
-	both.Go(func() { st.upward(up) })
+	upward := make(chan bool, 1)
+	go func() {
+		whole := st.upward(up)
+		if whole {
+			cut.after(halfOpen)
+		} else {
+			up.Close() // an end that was none must not look like one
+		}
+		upward <- whole
+	}()
 	err := st.downward(up)
-	if err != nil {
-		st.in.fail(err)
-	} else {
-		st.out.end()
-		c.flush()
+	switch cause := x.Cancelled(); {
+	case cause != nil:
+		err = cause
+		fallthrough
+	case err != nil:
+		cut.cut()
+		<-upward
+		return err
 	}
-	late := time.AfterFunc(halfOpen, func() { st.in.fail(errTunnelLate) })
-	both.Wait()
-	late.Stop()
-	return err
+	st.out.end()
+	c.flush()
+	late := time.NewTimer(halfOpen)
+	defer late.Stop()
+	select {
+	case <-upward:
+	case <-late.C:
+		cut.cut()
+		<-upward
+	}
+	return nil
 }
 
-var errTunnelLate = exchange.ClientGone.Errorf("the other side has ended %s ago", halfOpen)
+// tunnelCut ends both directions of a tunnel, whatever they wait for: either
+// side may take nothing.
+type tunnelCut struct {
+	st      *serverStream
+	up      exchange.Tunnel
+	late    *time.Timer
+	running sync.WaitGroup // uses of st, which is used again when the relay is over
+}
 
-// upward moves what the client sends.
-func (st *serverStream) upward(up exchange.Tunnel) {
+var errTunnelCut = exchange.ClientGone.Errorf("the tunnel was broken off, or one side has ended %s ago", halfOpen)
+
+func (t *tunnelCut) cut() {
+	t.up.Close()
+	t.st.in.fail(errTunnelCut)
+	t.st.out.stop(errTunnelCut)
+}
+
+// Interrupt implements exchange.Interrupter. The canceller holds locks that
+// cutting needs.
+func (t *tunnelCut) Interrupt() { t.running.Go(t.cut) }
+
+// after cuts when d has passed.
+func (t *tunnelCut) after(d time.Duration) {
+	t.running.Add(1)
+	t.late = time.AfterFunc(d, func() { t.cut(); t.running.Done() })
+}
+
+// stop returns when nothing will be cut any more. Both directions have ended.
+func (t *tunnelCut) stop() {
+	t.st.x.Release()
+	if t.late != nil && t.late.Stop() {
+		t.running.Done()
+	}
+	t.running.Wait()
+}
+
+// upward moves what the client sends, and reports whether that has ended well.
+func (st *serverStream) upward(up exchange.Tunnel) (whole bool) {
 	for {
 		p, err := st.body.Next()
 		if err == nil {
 			_, err = up.Write(p)
 		}
-		switch err {
-		case nil:
-			continue
-		case io.EOF:
-			if up.CloseWrite() == nil {
-				time.AfterFunc(halfOpen, func() { up.Close() })
-				return
-			}
+		if err == io.EOF {
+			return up.CloseWrite() == nil
 		}
-		up.Close() // an end that was none must not look like one
-		return
+		if err != nil {
+			return false
+		}
 	}
 }
 
@@ -141,9 +189,3 @@ func (st *serverStream) downward(up exchange.Tunnel) error {
 		}
 	}
 }
-
-// tunnelCut breaks the tunnel off for the exchange, whose canceller holds locks
-// that closing may need.
-type tunnelCut struct{ up exchange.Tunnel }
-
-func (t tunnelCut) Interrupt() { go t.up.Close() }

@@ -105,16 +105,17 @@ func (c *upConn) read() {
 		return
 	}
 	for {
-		var f http2.Frame
-		if f, err = c.framer.ReadFrame(); err == nil {
-			err = c.frame(f)
-		}
-		var se http2.StreamError
-		if errors.As(err, &se) {
-			err = c.reset(se)
+		var fh http2.FrameHeader
+		if fh, err = c.framer.ReadFrameHeader(); err == nil {
+			var f http2.Frame
+			if f, err = c.payload(fh); err == nil {
+				err = c.frame(f)
+			}
 		}
 		if err != nil {
-			return
+			if err = c.survive(err); err != nil {
+				return
+			}
 		}
 		if !c.heard.Load() {
 			c.heard.Store(true)
@@ -123,6 +124,15 @@ func (c *upConn) read() {
 			c.flushAside()
 		}
 	}
+}
+
+// survive resets the stream whose error err is; others end the connection.
+func (c *upConn) survive(err error) error {
+	var se http2.StreamError
+	if errors.As(err, &se) {
+		return c.reset(se)
+	}
+	return err
 }
 
 // greeted reads the target's preface: SETTINGS comes first.
@@ -157,13 +167,12 @@ func (c *upConn) end(err error) {
 		c.mu.Lock()
 	}
 	c.breakLocked(&lostError{err})
-	calls := c.open
+	for _, k := range c.open { // under mu: whoever leaves is reused
+		k.in.fail(&lostError{err})
+	}
 	c.open = nil
 	c.unhand()
 	c.mu.Unlock()
-	for _, k := range calls {
-		k.in.fail(&lostError{err})
-	}
 }
 
 // find returns the open call with that id, nil when there is none, and holds it

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,11 +22,13 @@ type agentSettings struct {
 	Timeout time.Duration
 	TTL     time.Duration // of a decision; 0: none is remembered
 	Max     int
+	Trust   string // the fingerprint of tls
+	tls     *tls.Config
 }
 
 // key shows nothing of the token.
 func (s agentSettings) key() string {
-	return fmt.Sprintf("opa %x", sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d %d", s.URL, s.Token, s.Result, s.Timeout, s.TTL, s.Max)))
+	return fmt.Sprintf("opa %x", sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d %d %q", s.URL, s.Token, s.Result, s.Timeout, s.TTL, s.Max, s.Trust)))
 }
 
 // errUnreachable says that the agent gave no answer at all: the one failure
@@ -62,7 +65,7 @@ type decision struct {
 func newAgent(s agentSettings) *agentClient {
 	t := &http.Transport{
 		MaxIdleConnsPerHost: 32, MaxConnsPerHost: 256, IdleConnTimeout: time.Minute,
-		MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
+		MaxResponseHeaderBytes: 64 << 10, DisableCompression: true, TLSClientConfig: s.tls, ForceAttemptHTTP2: true,
 	}
 	a := &agentClient{agentSettings: s, flights: map[[32]byte]*flight{}, known: map[[32]byte]decision{}}
 	a.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

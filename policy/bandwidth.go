@@ -63,7 +63,10 @@ func (f Flow) MarshalText() ([]byte, error) {
 	return []byte(config.Size(f.Rate).String() + "/s per " + f.Key), nil
 }
 
-const maxFlow = 1 << 40 // bytes a second
+const (
+	maxFlow  = 1 << 40 // bytes a second
+	maxBurst = 1 << 30 // bytes: a span of time is counted in nanoseconds
+)
 
 // Compile implements Spec.
 func (s *Bandwidth) Compile(env *Env) (exchange.Middleware, error) {
@@ -87,7 +90,7 @@ func (s *Bandwidth) pace(env *Env, way string, f Flow, pos config.Pos) (*pace, e
 	}
 	burst := int64(s.Burst)
 	if burst == 0 {
-		burst = f.Rate / 10
+		burst = min(f.Rate/10, maxBurst)
 	}
 	p := newPace(f.Rate, burst, int64(s.After))
 	switch f.Key {

@@ -359,3 +359,18 @@ routes:
 		t.Errorf("%+v", s)
 	}
 }
+
+// A burst of so many bytes that their nanoseconds would not fit slows nothing down.
+func TestBandwidthOfLargeRates(t *testing.T) {
+	s := &Bandwidth{Download: Flow{Rate: 100e9}}
+	x := &exchange.Exchange{Client: &exchange.Client{}, Start: time.Now()}
+	x.Request.Body = exchange.NoBody
+	x.Deadline = x.Start.Add(time.Second)
+	defer x.Done()
+	if err := slow(t, s, answers(&source{left: 1 << 20, size: 1 << 16})).Serve(x); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := exchange.ReadAll(x.Response.Body, 1<<21); err != nil || len(b) != 1<<20 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}

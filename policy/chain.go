@@ -48,6 +48,9 @@ func Chain(env *Env, policies []config.Policy) (exchange.Middleware, []*Fault) {
 	for i, p := range sorted {
 		spec, ok := p.Spec.(Spec)
 		switch {
+		case p.Off:
+			faults = append(faults, &Fault{Policy: p.Name, Pos: p.Pos, Err: fmt.Errorf("there is nothing to switch off here")})
+			continue
 		case Named(p.Name) < 0 || !ok:
 			faults = append(faults, &Fault{Policy: p.Name, Pos: p.Pos, Err: fmt.Errorf("there is no such policy")})
 			continue

@@ -130,11 +130,16 @@ func (g *gate) after(x *exchange.Exchange, next exchange.Handler) error {
 	if x.Response.Header.Len() == 0 {
 		return next.Serve(x)
 	}
-	// What a source adds to the answer must outlive the upstream's.
+	// What a source adds to the answer (a session's next cookie) must outlive the
+	// upstream's answer, and its failure.
 	added := slices.Clone(x.Response.Header.Fields())
 	x.Response.Header.Truncate()
 	if err := next.Serve(x); err != nil {
-		return err
+		e := exchange.AsError(err).With()
+		for _, f := range added {
+			e.Header.AddField(f)
+		}
+		return e
 	}
 	for _, f := range added {
 		x.Response.Header.AddField(f)

@@ -160,6 +160,15 @@ func TestIdentityAndResponse(t *testing.T) {
 	if got := fieldsOf(&x.Response.Header); got != "Set-Cookie: s=1" {
 		t.Errorf("%q", got)
 	}
+	link, err := (&Identity{Accept: []string{"s"}}).Compile(identities(t, map[string]identity.Source{"s": cookie}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := exchange.ConnectFailed.Because(nil)
+	err = link(exchange.HandlerFunc(func(*exchange.Exchange) error { return failed })).Serve(newExchange("/"))
+	if e := exchange.AsError(err); e.Code != failed.Code || fieldsOf(&e.Header) != "Set-Cookie: s=1" || failed.Header.Len() != 0 {
+		t.Errorf("when the service fails: %v, %q", err, fieldsOf(&e.Header))
+	}
 	login := teller{err: identity.Answered, touch: func(x *exchange.Exchange) { x.Response.Status = 303 }}
 	x = newExchange("/")
 	saw, err := serve(t, identities(t, map[string]identity.Source{"s": login}), &Identity{Accept: []string{"s"}}, x)

@@ -75,7 +75,7 @@ func (s *Limit) Compile(env *Env) (exchange.Middleware, error) {
 
 func (c *meterCompiler) rate(r *LimitRule, plan string, a Allowance, burst int64, pos config.Pos) *grade {
 	rate := store.Rate{Count: a.Count, Per: a.Per, Burst: burst}
-	l, err := c.open(r.Store, plan, fmt.Sprint(rate), func(s store.Store, name string) (store.Limiter, error) {
+	l, err := c.open(r.Store, plan, fmt.Sprint(rate, r.MaxKeys), func(s store.Store, name string) (store.Limiter, error) {
 		return s.Rate(name, rate, store.LimiterOptions{MaxKeys: r.MaxKeys})
 	})
 	if err != nil {
@@ -180,7 +180,7 @@ func (c *meterCompiler) window(r *QuotaRule) *grade {
 		c.fault("zone", r.Pos, "", err)
 		return nil
 	}
-	l, err := c.open(r.Store, "", fmt.Sprint(w.Count, w.Per, w.Calendar, w.Zone), func(s store.Store, name string) (store.Limiter, error) {
+	l, err := c.open(r.Store, "", fmt.Sprint(w.Count, w.Per, w.Calendar, w.Zone, r.MaxKeys), func(s store.Store, name string) (store.Limiter, error) {
 		return s.Window(name, w, store.LimiterOptions{MaxKeys: r.MaxKeys})
 	})
 	if err != nil {
@@ -270,6 +270,12 @@ func (c *meterCompiler) cost(text string, pos config.Pos, header string) {
 		c.fault("cost_header", config.Pos{}, "", fmt.Errorf("not a field name: %q", header))
 	}
 	c.meter.costHeader = header
+	if name := strings.ToLower(header); header != "" && !c.env.costFields[name] {
+		if c.env.costFields == nil {
+			c.env.costFields = map[string]bool{}
+		}
+		c.env.costFields[name], c.meter.costOurs = true, true
+	}
 }
 
 // open opens a limiter. One name is one state, so within a configuration all

@@ -20,6 +20,7 @@ type meter struct {
 	key        key
 	cost       *expr.Program // nil: 1
 	costHeader string
+	costOurs   bool   // this rule takes the field out: it is the outermost of the route that reads it
 	queue      *queue // nil: none waits
 
 	code    *exchange.Code
@@ -97,6 +98,11 @@ func (m *metered) Serve(x *exchange.Exchange) error {
 	err := m.next.Serve(x)
 	for i := range list[:n] {
 		list[i].finish(x, &err)
+	}
+	for _, r := range m.meters {
+		if r.costOurs && err == nil {
+			x.Response.Header.Del(r.costHeader)
+		}
 	}
 	return err
 }
@@ -190,7 +196,6 @@ func (t *taken) finish(x *exchange.Exchange, err *error) {
 			if n, bad := strconv.ParseInt(string(v), 10, 64); bad == nil && n >= 0 {
 				t.grade.limiter.Charge(t.key, min(n, 1<<31)-t.cost)
 			}
-			x.Response.Header.Del(r.costHeader)
 		}
 	}
 	if r.headers != "always" {

@@ -12,6 +12,7 @@ import (
 
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/identity"
 	"gopura/lifetime"
 )
 
@@ -29,6 +30,9 @@ type OPA struct {
 	Headers   []string      `yaml:"headers" one:"true" doc:"Request header fields that the agent is told; none of itself."`
 	Body      config.Size   `yaml:"body" default:"0" max:"16MiB" doc:"Tell the agent the body, JSON of at most so many bytes; a larger one is 413, another type 415. 0: the body is not looked at."`
 	Token     config.Secret `yaml:"token" doc:"A bearer token for the agent."`
+	CA        string        `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
+	Cert      string        `yaml:"cert" doc:"Path of the PEM file with the certificate that is shown to the agent, and its chain."`
+	Key       string        `yaml:"key" doc:"Path of the PEM file with its private key."`
 	Cache     *OPACache     `yaml:"cache" words:"on,off" doc:"Remember decisions, by all of the input."`
 	Mode      string        `yaml:"mode" default:"enforce" enum:"enforce,shadow" doc:"shadow: count what would be refused, and let it pass."`
 }
@@ -56,7 +60,17 @@ func (s *OPA) Compile(env *Env) (exchange.Middleware, error) {
 		}
 		o.headers = append(o.headers, strings.ToLower(name))
 	}
-	agent := agentSettings{URL: u.String(), Timeout: s.Timeout, Token: s.Token.Reveal()}
+	trust, print, err := s.trust().Config()
+	var pair *identity.PairError
+	switch {
+	case errors.As(err, &pair):
+		return nil, fault("cert", "%w", err)
+	case err != nil:
+		return nil, fault("ca", "%w", err)
+	case u.Scheme == "http" && len(s.Files()) > 0:
+		return nil, fault("url", "ca, cert and key are for an https URL")
+	}
+	agent := agentSettings{URL: u.String(), Timeout: s.Timeout, Token: s.Token.Reveal(), Trust: print, tls: trust}
 	if agent.Timeout <= 0 {
 		agent.Timeout = 500 * time.Millisecond
 	}
@@ -88,6 +102,19 @@ func (s *OPA) Compile(env *Env) (exchange.Middleware, error) {
 			return next.Serve(x)
 		})
 	}, nil
+}
+
+// Files are the files that the policy is made of.
+func (s *OPA) Files() []string { return s.trust().Files() }
+
+func (s *OPA) trust() identity.CallTLS {
+	in := func(file string) string {
+		if file == "" {
+			return ""
+		}
+		return beside(s.Pos, file)
+	}
+	return identity.CallTLS{CA: in(s.CA), Cert: in(s.Cert), Key: in(s.Key)}
 }
 
 // opa is a compiled opa policy.

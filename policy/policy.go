@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"gopura/cache"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/expr"
@@ -83,12 +84,22 @@ type Env struct {
 	// nobody counts.
 	Limited func(policy, mode string) func()
 
+	// Sockets is told of the WebSockets that are open. Nil: nobody counts them.
+	Sockets *Sockets
+
+	// Caches are those of the gateway. Nil: the policy has one to itself.
+	Caches *cache.Set
+	// Call: the policies are those of a call that the gateway makes for a composed
+	// answer, whose request is the gateway's own.
+	Call bool
+
 	// Around wraps what a policy does, for explanations. Nil: nobody looks.
 	Around func(p config.Policy, link exchange.Middleware) exchange.Middleware
 	// Note says what a policy saw, in words, for explanations. Nil: nobody reads it.
 	Note func(x *exchange.Exchange, text string)
 
-	identified bool // the route has an identity policy, so a refused client can be told how to prove who it is
+	costFields map[string]bool // response fields with costs that a policy of the route takes out
+	identified bool            // the route has an identity policy, so a refused client can be told how to prove who it is
 }
 
 // shadow counts a refusal that did not happen.

@@ -22,6 +22,7 @@ import (
 
 // schema is a compiled JSON Schema.
 type schema struct {
+	files []string // that it was made of, those that it refers to included
 	// Each validation counts its steps, so that each has a copy of its own.
 	copies sync.Pool           // of *schemaCopy
 	types  map[string][]string // of its properties: what texts are turned into
@@ -67,7 +68,7 @@ func compileSchema(s *SchemaSpec) (*schema, error) {
 		return nil, errors.New(oneLine(err.Error()))
 	}
 	files.closed = true
-	out := new(schema)
+	out := &schema{files: files.read}
 	out.types, out.items = propertyTypes(doc)
 	out.copies.New = func() any {
 		c, err := files.compile(at)
@@ -84,7 +85,8 @@ func compileSchema(s *SchemaSpec) (*schema, error) {
 type schemaFiles struct {
 	dir    string
 	loaded map[string]any
-	closed bool // all there is to load has been: nothing is written any more
+	read   []string // the files, by path
+	closed bool     // all there is to load has been: nothing is written any more
 }
 
 func (l *schemaFiles) compile(at string) (*schemaCopy, error) {
@@ -113,6 +115,7 @@ func (l *schemaFiles) Load(at string) (any, error) {
 	if err != nil || !filepath.IsLocal(rel) || l.closed {
 		return nil, errors.New("a schema refers to files of its own folder only")
 	}
+	l.read = append(l.read, path) // also one that is not there yet
 	text, err := readFile(path, maxSchema)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ type socket struct {
 
 	arrived chan arrival  // from the target
 	taken   chan struct{} // and it may read again
+	pumped  chan struct{} // it reads no more
 	closed  chan struct{} // Close was called
 	leaving chan ending   // somebody wants it to end; has room for one
 	once    sync.Once
@@ -41,6 +42,8 @@ type socket struct {
 	up   frames
 	in   []byte
 	mute bool // nothing more is passed on to the target
+
+	watch socketWatch
 
 	upMu     sync.Mutex // orders our close frame among what the client sends
 	begun    time.Time
@@ -65,19 +68,21 @@ var pingMark = []byte("gopura")
 // socketBuffer is read into from the target.
 const socketBuffer = 8 << 10
 
-func openSocket(t exchange.Tunnel, terms *socketTerms) *socket {
+func openSocket(t exchange.Tunnel, terms *socketTerms, cut func(cause error)) *socket {
 	s := &socket{
 		Tunnel: t, terms: terms, arrived: make(chan arrival), taken: make(chan struct{}, 1), closed: make(chan struct{}),
-		leaving: make(chan ending, 1), begun: time.Now(),
+		leaving: make(chan ending, 1), pumped: make(chan struct{}), begun: time.Now(),
 	}
 	s.said = s.begun
 	s.down.limit, s.up.limit, s.up.masked = terms.message, terms.message, true
 	s.up.control = func(op byte, payload []byte) bool { return op != opPong || !bytes.Equal(payload, pingMark) }
+	s.watch.start(s, cut)
 	go s.pump()
 	return s
 }
 
 func (s *socket) pump() {
+	defer close(s.pumped)
 	b := make([]byte, socketBuffer)
 	for {
 		n, err := s.Tunnel.Read(b)
@@ -101,6 +106,7 @@ func (s *socket) pump() {
 func (s *socket) leave(code uint16, reason string) {
 	select {
 	case s.leaving <- ending{code, reason}:
+		s.watch.expect(time.Now())
 	default: // it is ending already
 	}
 }
@@ -269,6 +275,14 @@ func (s *socket) CloseWrite() error {
 		return nil
 	}
 	return s.Tunnel.CloseWrite()
+}
+
+// retire ends everything that s does by itself: when the exchange is done, the
+// target's tunnel belongs to others.
+func (s *socket) retire() {
+	s.watch.stop()
+	s.Close()
+	<-s.pumped
 }
 
 // Close implements exchange.Tunnel.

@@ -25,6 +25,8 @@ type Validate struct {
 	MaxBody  config.Size `yaml:"max_body" default:"1MiB" min:"1" max:"64MiB" doc:"Bytes of a body that are held in memory."`
 	Optional bool        `yaml:"body_optional" doc:"A request may come without a body."`
 	Mode     string      `yaml:"mode" default:"enforce" enum:"enforce,shadow" doc:"shadow: count what would be refused, and let it pass."`
+
+	referred []string // files that the schemas refer to, known once they are compiled
 }
 
 // SchemaSpec is where a schema stands.
@@ -48,9 +50,12 @@ func (s *Validate) Compile(env *Env) (exchange.Middleware, error) {
 		c, err := compileSchema(spec)
 		if err != nil {
 			faults = append(faults, &Fault{Path: path, Pos: spec.Pos, Err: err})
+			return nil
 		}
+		s.referred = append(s.referred, c.files...)
 		return c
 	}
+	s.referred = nil
 	v.body, v.query, v.headers = compile("body", s.Body), compile("query", s.Query), compile("headers", s.Headers)
 	if s.Body == nil && s.Query == nil && s.Headers == nil {
 		faults = append(faults, &Fault{Pos: s.Pos, Err: errors.New("names no schema: one of body, query, headers is needed")})
@@ -77,14 +82,15 @@ func (s *Validate) Compile(env *Env) (exchange.Middleware, error) {
 	}, nil
 }
 
-// Files returns the files that the settings are made of.
+// Files returns the files that the settings are made of: the schemas and, once
+// they are compiled, what they refer to.
 func (s *Validate) Files() (list []string) {
 	for _, spec := range []*SchemaSpec{s.Body, s.Query, s.Headers} {
 		if spec != nil && spec.File != "" {
 			list = append(list, beside(spec.Pos, spec.File))
 		}
 	}
-	return list
+	return append(list, s.referred...)
 }
 
 // validator is a compiled validate policy.

@@ -243,6 +243,11 @@ func TestSchemaFiles(t *testing.T) {
 	if got := code(t, newEnv(t), &Validate{Body: &SchemaSpec{Pos: pos, File: "draft4.json"}}, posting(`1`)); got != "request_invalid" {
 		t.Error(got)
 	}
+	if files := (&Validate{Body: &SchemaSpec{Pos: pos, File: "order.json"}}); len(files.Files()) != 1 {
+		t.Errorf("watched before: %q", files.Files())
+	} else if _, err := files.Compile(newEnv(t)); err != nil || len(files.Files()) != 2 || !strings.HasSuffix(files.Files()[1], "parts/item.json") {
+		t.Errorf("watched: %q, %v", files.Files(), err)
+	}
 	inline := &SchemaSpec{Pos: pos, Schema: map[string]any{"$ref": "parts/item.json", "minimum": int64(3)}}
 	if got := code(t, newEnv(t), &Validate{Body: inline}, posting(`2`)); got != "request_invalid" {
 		t.Error(got)

@@ -49,12 +49,17 @@ func (s *WebSocket) Compile(env *Env) (exchange.Middleware, error) {
 			if err := next.Serve(x); err != nil || x.Response.Tunnel == nil {
 				return err
 			}
-			t := openSocket(x.Response.Tunnel, terms)
+			t := openSocket(x.Response.Tunnel, terms, x.Cancel)
 			x.Response.Tunnel = t
 			if sockets != nil {
 				sockets.add(t, route)
-				x.OnDone(func(*exchange.Exchange) { sockets.remove(t) })
 			}
+			x.OnDone(func(*exchange.Exchange) {
+				t.retire()
+				if sockets != nil {
+					sockets.remove(t)
+				}
+			})
 			return nil
 		})
 	}, nil

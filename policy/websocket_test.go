@@ -5,9 +5,13 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gopura/exchange"
 )
 
 // frame is a frame as the ends say it.
@@ -108,8 +112,8 @@ func (e end) CloseWrite() error { return nil }
 // open returns a WebSocket under these terms, and the target's end of it.
 func openPipe(t *testing.T, terms socketTerms) (*socket, net.Conn) {
 	a, b := net.Pipe()
-	s := openSocket(end{a}, &terms)
-	t.Cleanup(func() { s.Close(); b.Close() })
+	s := openSocket(end{a}, &terms, func(error) { t.Error("it is cut") })
+	t.Cleanup(func() { s.retire(); b.Close() })
 	return s, b
 }
 
@@ -211,3 +215,76 @@ func TestWebSocketsOfARouteThatIsGone(t *testing.T) {
 		t.Error(all.Open())
 	}
 }
+
+// A client that takes nothing keeps no WebSocket beyond its time: it is cut.
+func TestWebSocketOfAClientThatTakesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		terms socketTerms
+		after time.Duration
+	}{
+		"lifetime": {socketTerms{lifetime: time.Hour}, time.Hour},
+		"idle":     {socketTerms{idle: time.Minute}, time.Minute},
+		"reload":   {socketTerms{}, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, target := net.Pipe()
+				cut := make(chan error, 1)
+				s := openSocket(end{a}, &c.terms, func(cause error) { cut <- cause })
+				defer s.Close()
+				go target.Write(frame(opText, true, false, "nobody reads this"))
+				begin := time.Now()
+				if name == "reload" {
+					time.AfterFunc(c.after, func() { s.leave(closeGoingAway, "") })
+				}
+				<-cut
+				if d := time.Since(begin); d != c.after+cutAfter {
+					t.Errorf("after %v", d)
+				}
+				target.Close()
+			})
+		})
+	}
+}
+
+// Nothing reads from the target any more when the exchange is done.
+func TestWebSocketThatIsDone(t *testing.T) {
+	spec := &WebSocket{}
+	wrap, err := spec.Compile(&Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tunnel := &lingering{closed: make(chan struct{})}
+	x := &exchange.Exchange{}
+	x.Reset()
+	x.Request.Upgrade = []byte("websocket")
+	err = wrap(exchange.HandlerFunc(func(x *exchange.Exchange) error {
+		x.Response.Status, x.Response.Tunnel = 101, tunnel
+		return nil
+	})).Serve(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Response.Tunnel.Close()
+	x.Done()
+	if !tunnel.read.Load() {
+		t.Error("somebody still reads")
+	}
+}
+
+// lingering is a tunnel whose Read ends a moment after Close.
+type lingering struct {
+	exchange.Tunnel
+	once   sync.Once
+	closed chan struct{}
+	read   atomic.Bool
+}
+
+func (l *lingering) Read([]byte) (int, error) {
+	<-l.closed
+	time.Sleep(20 * time.Millisecond)
+	l.read.Store(true)
+	return 0, io.EOF
+}
+
+func (l *lingering) Close() error { l.once.Do(func() { close(l.closed) }); return nil }

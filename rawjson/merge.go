@@ -1,6 +1,7 @@
 package rawjson
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -77,7 +78,7 @@ func (m *Merge) Append(dst []byte, left, right Value) ([]byte, error) {
 		b.elements(left)
 		b.elements(right)
 	case Join:
-		m.join(&b, left, right)
+		err = m.join(&b, left, right)
 	case Union:
 		err = m.union(&b, left, right)
 	}
@@ -163,7 +164,13 @@ func appendNumber(dst []byte, v Value) []byte {
 	return strconv.AppendInt(append(dst, 'e'), d.exponent, 10)
 }
 
-func (m *Merge) join(b *Builder, left, right Value) {
+// maxJoined bounds a join: what the right list has for a key is written again
+// for each left object with that key.
+const maxJoined = 64 << 20
+
+var errJoined = errors.New("merge: too many objects have the same key: the list would be larger than 64 MiB")
+
+func (m *Merge) join(b *Builder, left, right Value) error {
 	k := byKey(right, m.right)
 	var buf [64]byte
 	for e := range left.Elements() {
@@ -186,7 +193,7 @@ func (m *Merge) join(b *Builder, left, right Value) {
 		switch {
 		case m.Many:
 			b.Array()
-			for ; at >= 0; at = k.next[at] {
+			for ; at >= 0 && len(b.buf)-b.base <= maxJoined; at = k.next[at] {
 				b.Raw(k.values[at])
 			}
 			b.EndArray()
@@ -196,7 +203,11 @@ func (m *Merge) join(b *Builder, left, right Value) {
 			b.Raw(k.values[at])
 		}
 		b.EndObject()
+		if len(b.buf)-b.base > maxJoined {
+			return errJoined
+		}
 	}
+	return nil
 }
 
 // union writes the left list, each object with the members of the right one of

@@ -166,6 +166,25 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// Lists whose objects all have the same key would join to something far larger
+// than both.
+func TestJoinIsBounded(t *testing.T) {
+	left := parse(t, "["+strings.Repeat(`{"k":1},`, 20_000)+`{"k":1}]`)
+	for _, many := range []bool{false, true} {
+		right := `[{"k":1,"text":"` + strings.Repeat("x", 10_000) + `"}]`
+		if many {
+			right = "[" + strings.Repeat(`{"k":1},`, 20_000) + `{"k":1}]`
+		}
+		m, err := CompileMerge(MergeSpec{Kind: Join, LeftKey: "k", As: "r", Many: many})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := m.Append(nil, left, parse(t, right)); !errors.Is(err, errJoined) {
+			t.Errorf("many %v: %d bytes, %v", many, len(b), err)
+		}
+	}
+}
+
 func TestShapeAllocatesLittle(t *testing.T) {
 	s, err := CompileShape(Spec{Pick: []string{"items[].id", "items[].address", "total"}, Rename: []Renamed{{"total", "count"}}, Flatten: []string{"items[].address"}, Collision: KeepOwn})
 	if err != nil {

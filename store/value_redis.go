@@ -59,11 +59,12 @@ func (v *redisValues) do(ctx context.Context, build func(c rueidis.Client) rueid
 		}
 	}()
 	r, err = (*client).Do(ctx, build(*client)).ToMessage()
+	_, refused := rueidis.IsRedisErr(err)
 	switch {
 	case err == nil || rueidis.IsRedisNil(err):
 		v.link.note(nil)
 		return r, err == nil, nil
-	case errors.Is(err, context.Canceled):
+	case refused, errors.Is(err, context.Canceled):
 		return r, false, err
 	}
 	v.link.note(err)

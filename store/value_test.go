@@ -181,3 +181,26 @@ func TestValuesOutage(t *testing.T) {
 		}
 	}
 }
+
+// What Redis refuses is the caller's affair: the limits, which share the
+// connection and its breaker, go on.
+func TestValuesRefused(t *testing.T) {
+	server := startServer(t)
+	s, err := OpenRedis(RedisOptions{Addresses: []string{server.addr()}, Prefix: "p", Wait: 5 * time.Second, Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := *s.link.client.Load()
+	if err := c.Do(t.Context(), c.B().Lpush().Key("p:list").Element("x").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 * breakAfter {
+		if _, _, err := s.Values().Get(t.Context(), "list"); err == nil || errors.Is(err, errOpen) {
+			t.Fatalf("a list is read as a value: %v", err)
+		}
+	}
+	if s.link.open() {
+		t.Error("the breaker is open")
+	}
+}

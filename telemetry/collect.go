@@ -26,6 +26,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		out.count(serviceRetries, &s.Retries.n, s.name)
 		out.count(serviceRetriesRefused, &s.RetriesRefused.n, s.name)
 		out.gauge(serviceBreaker, float64(s.Breaker.n.Load()), s.name)
+		out.gauge(serviceLimit, float64(s.Limit.n.Load()), s.name)
+		out.gauge(serviceWaiting, float64(s.Waiting.n.Load()), s.name)
+		s.Shed.collect(out, s.name)
 	}
 	for _, t := range c.m.targets.all() {
 		t.collect(out)
@@ -47,6 +50,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			out.count(tlsHandshakes, &l.Failed.n, l.name, "failed")
 		}
 	}
+	for _, k := range c.m.calls.all() {
+		k.collect(out)
+	}
+	c.m.collectStores(out)
+	c.m.collectCaches(out)
+	c.m.collectTrust(out)
 	c.m.collect(out)
 }
 
@@ -69,6 +78,7 @@ func (m *Metrics) collect(out samples) {
 		out.gauge(configGeneration, float64(generation))
 		out.gauge(configInfo, 1, hash)
 	}
+	m.Pressure.collect(out)
 	out.count(recordsDropped, &m.AccessDropped.n)
 	out.gauge(configRetiring, float64(m.Retiring.n.Load()))
 	out.gauge(buildInfo, 1, label(m.build.Version), label(m.build.Revision), runtime.Version())

@@ -70,6 +70,9 @@ type Service struct {
 	Retries        Counter
 	RetriesRefused Counter // the budget was used up
 	Breaker        Gauge   // BreakerClosed, BreakerHalfOpen, BreakerOpen
+	Limit          Gauge   // of the protection from overload; 0: none
+	Waiting        Gauge   // for a place below it
+	Shed           Shed
 
 	name string
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,8 +27,10 @@ type Metrics struct {
 	AccessDropped Counter // access records that were lost
 	Retiring      Gauge   // earlier configurations that are still in use
 
-	registry  *prometheus.Registry
-	descs     [metricCount]*prometheus.Desc
+	registry *prometheus.Registry
+	descs    [metricCount]*prometheus.Desc
+	Pressure Pressure // of the gateway itself
+
 	codes     *codes
 	build     Build
 	routes    handles[string, Route]
@@ -37,7 +40,14 @@ type Metrics struct {
 	limits    handles[limitKey, Limited]
 	shadows   handles[shadowKey, Shadowed]
 	hooks     handles[*func(), func()]
-	scrape    sync.Mutex // hooks run one at a time
+	calls     handles[callKey, Call]
+
+	certificates handles[certificateKey, Certificate]
+	keySets      handles[string, KeySet]
+
+	scrape sync.Mutex // hooks run one at a time
+	stores atomic.Pointer[func() []StoreSample]
+	caches atomic.Pointer[func() CacheSample]
 
 	mu               sync.Mutex
 	applied, refused uint64

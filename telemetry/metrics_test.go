@@ -257,7 +257,13 @@ func TestNames(t *testing.T) {
 	m.Target(s, "s", "t").Attempt(200, nil, 0)
 	m.Listener(s, "l").Full.Inc()
 	m.Limited(s, "r", "limit", "enforce").Inc()
+	m.Call(s, "r", "user").Observe(&exchange.Call{Status: 200, Requests: 1})
 	m.Shadowed(s, "r", "limit", "rate_limited").Inc()
+	m.Certificate(s, "l", "shop.test")
+	m.KeySet(s, "idp").At.Set(time.Now().Unix())
+	m.ReadStores(func() []StoreSample {
+		return []StoreSample{{Kind: "redis", Limits: []LimitSample{{Name: "l"}}, Shared: &SharedSample{Mode: "leased", OnFailure: "local"}}}
+	})
 	m.Applied(1, "h", time.Now())
 	var b bytes.Buffer
 	m.Write(&b, "")

@@ -30,12 +30,42 @@ const (
 	serviceRetries
 	serviceRetriesRefused
 	serviceBreaker
+	serviceLimit
+	serviceWaiting
+	overloadRefused
+	overloadPressure
+	schedulingDelay
+	callsTotal
+	callSeconds
 	limitedTotal
 	shadowTotal
+	storeUp
+	storeDecisions
+	storeCalls
+	storeTimeouts
+	storeTrips
+	storeTripSeconds
+	storeBreakerOpened
+	storeWaiting
+	storeQueueFull
+	storeConnects
+	storeReloads
+	limitKeys
+	limitBytes
+	limitEvicted
+	limitLeased
+	limitOwed
+	cacheRequests
+	cacheBytes
+	cacheSize
+	cacheEntries
 	connectionsAccepted
 	connectionsRefused
 	connectionsOpen
 	tlsHandshakes
+	certificateExpiry
+	keyFetches
+	keySetAge
 	reloadsTotal
 	configApplied
 	configGeneration
@@ -63,12 +93,42 @@ var table = [metricCount]Metric{
 	serviceRetries:        {"gopura_service_retries_total", "counter", []string{"service"}, "Attempts after the first."},
 	serviceRetriesRefused: {"gopura_service_retries_refused_total", "counter", []string{"service"}, "Retries that were not made because the budget was used up."},
 	serviceBreaker:        {"gopura_service_breaker_state", "gauge", []string{"service"}, "Circuit breaker: 0 closed (requests pass), 1 half open (a few probe), 2 open (requests are refused)."},
+	callsTotal:            {"gopura_calls_total", "counter", []string{"route", "call", "outcome"}, "Calls of composed routes that have ended. outcome is the class of the answer, 2xx, or the code of the error. Calls that were not to be made are not counted; one whose identical twin was made is counted by its code alone."},
+	callSeconds:           {"gopura_call_duration_seconds", "histogram", []string{"route", "call"}, "Time of a call of a composed route: from when it could begin to the last byte of its answer, retries included."},
+	serviceLimit:          {"gopura_service_concurrency_limit", "gauge", []string{"service"}, "Requests that may wait for the head of an answer at a time, as found by the protection from overload; 0: nothing is wrong, and nothing is bounded."},
+	serviceWaiting:        {"gopura_service_waiting", "gauge", []string{"service"}, "Requests that wait for a place among those."},
+	overloadRefused:       {"gopura_overload_refused_total", "counter", []string{"service", "importance", "mode"}, "Requests that were refused because the service had no place for them, or, where service is empty, because the gateway itself was saturated. With mode shadow: would have been."},
+	overloadPressure:      {"gopura_overload_pressure", "gauge", nil, "How much is refused because the gateway itself is saturated: 0 nothing, 1 everything that is not critical."},
+	schedulingDelay:       {"gopura_scheduling_delay_seconds", "gauge", nil, "How long what is ready to run had to wait for a processor in the last tenth of a second: nine of ten waited no longer."},
 	limitedTotal:          {"gopura_limited_total", "counter", []string{"route", "policy", "mode"}, "Requests that limit, quota or concurrency refused, or in shadow mode would have refused. route is the route, or \"service\" and a name for the limits of a service."},
 	shadowTotal:           {"gopura_shadow_refusals_total", "counter", []string{"route", "policy", "code"}, "Requests that a policy in shadow mode would have refused, with the code of the answer that they did not get."},
+	storeUp:               {"gopura_store_up", "gauge", []string{"store"}, "1 when the store answers, 0 when its breaker is open and on_failure decides. store is memory or redis."},
+	storeDecisions:        {"gopura_store_decisions_total", "counter", []string{"by"}, "Decisions about limits of the shared store, by what made them: leased or exact, the modes of the store; local, allow or refuse, when on_failure had to."},
+	storeCalls:            {"gopura_store_calls_total", "counter", []string{"outcome"}, "Script calls to the shared store. outcome is ok or failed."},
+	storeTimeouts:         {"gopura_store_timeouts_total", "counter", nil, "Decisions in exact mode that waited for the timeout of the store in vain."},
+	storeTrips:            {"gopura_store_round_trips_total", "counter", nil, "Round trips to the shared store; each carries one call or many."},
+	storeTripSeconds:      {"gopura_store_round_trip_seconds_total", "counter", nil, "How long they took, all together."},
+	storeBreakerOpened:    {"gopura_store_breaker_opened_total", "counter", nil, "How often the breaker of the shared store opened."},
+	storeWaiting:          {"gopura_store_waiting", "gauge", nil, "Calls that wait to be sent to the shared store."},
+	storeQueueFull:        {"gopura_store_queue_full_total", "counter", nil, "Calls that were not made because too many were waiting."},
+	storeConnects:         {"gopura_store_connects_total", "counter", nil, "How often a client of the shared store was made, with connections of its own: once at the start, and again when probes go on failing."},
+	storeReloads:          {"gopura_store_script_reloads_total", "counter", nil, "How often the shared store had forgotten a script, and was sent it again."},
+	limitKeys:             {"gopura_limit_keys", "gauge", []string{"limit", "store"}, "Keys that this process remembers, those that are idle included."},
+	limitBytes:            {"gopura_limit_bytes", "gauge", []string{"limit", "store"}, "Memory that they take."},
+	limitEvicted:          {"gopura_limit_evicted_total", "counter", []string{"limit", "store"}, "Keys in use that had to make room, because max_keys were in use; of the shared store: decisions about keys that there was no room for."},
+	limitLeased:           {"gopura_limit_leased_tokens", "gauge", []string{"limit"}, "Tokens of the shared store that this replica has leased and not used."},
+	limitOwed:             {"gopura_limit_owed_tokens", "gauge", []string{"limit"}, "Tokens that this replica used ahead of the shared store, and has not settled yet."},
+	cacheRequests:         {"gopura_cache_requests_total", "counter", []string{"owner", "outcome"}, "Requests that a cache policy looked at. outcome is hit (fresh, from memory), stale (old, from memory), confirmed (the service said that it still holds), miss, collapsed (given what another request had asked for) or bypass. owner is the route, \"service\" and a name, or a route and a call."},
+	cacheBytes:            {"gopura_cache_bytes", "gauge", []string{"storage"}, "Memory that answers take, about. storage is shared, or the owner of a cache with a size of its own."},
+	cacheSize:             {"gopura_cache_size_bytes", "gauge", []string{"storage"}, "Memory that they may take."},
+	cacheEntries:          {"gopura_cache_entries", "gauge", []string{"storage"}, "Answers that are kept, and notes about resources whose answers differ or are not kept."},
 	connectionsAccepted:   {"gopura_connections_accepted_total", "counter", []string{"listener"}, "Client connections that were accepted."},
 	connectionsRefused:    {"gopura_connections_refused_total", "counter", []string{"listener"}, "Client connections that were closed at once because there were too many."},
 	connectionsOpen:       {"gopura_connections_open", "gauge", []string{"listener"}, "Client connections that are open."},
 	tlsHandshakes:         {"gopura_tls_handshakes_total", "counter", []string{"listener", "outcome"}, "TLS handshakes of clients. outcome is full, resumed (of an earlier session) or failed."},
+	certificateExpiry:     {"gopura_tls_certificate_expiry_timestamp_seconds", "gauge", []string{"listener", "name"}, "When a certificate that the listener presents expires, in Unix time; 0 while there is none yet (ACME). name is the first one in the certificate."},
+	keyFetches:            {"gopura_identity_key_fetches_total", "counter", []string{"identity", "outcome"}, "Fetches of the keys that the issuer of a jwt source publishes. outcome is ok or failed; while they fail, the last good keys are used."},
+	keySetAge:             {"gopura_identity_keys_age_seconds", "gauge", []string{"identity"}, "How long ago the keys in use were fetched. Absent while there are none: requests are answered with 503."},
 	reloadsTotal:          {"gopura_config_reloads_total", "counter", []string{"outcome"}, "Configurations that were offered. outcome is applied or refused."},
 	configApplied:         {"gopura_config_last_applied_timestamp_seconds", "gauge", nil, "When the configuration in force was applied, in Unix time."},
 	configGeneration:      {"gopura_config_generation", "gauge", nil, "Number of the configuration in force; the first one is 1."},

@@ -131,7 +131,15 @@ func (r *record) json(x *exchange.Exchange, end time.Time) {
 		b = append(b, `","cause":"`...)
 		b = appendEscaped(b, f.cause.Error(), maxAgent)
 	}
-	r.line = append(b, '"', '}', '\n')
+	b = append(b, '"')
+	if x.GRPC.Known {
+		b = append(b, `,"grpc_status":"`...)
+		b = append(append(b, x.GRPC.Code.String()...), '"')
+	}
+	if len(x.Calls) > 0 {
+		b = appendCalls(b, x.Calls)
+	}
+	r.line = append(b, '}', '\n')
 }
 
 // text appends the record of x as a line of the combined log format, followed
@@ -177,6 +185,12 @@ func (r *record) text(x *exchange.Exchange, end time.Time) {
 	}
 	if f.cause != nil {
 		b = appendQuoted(append(b, " cause="...), f.cause.Error(), maxAgent)
+	}
+	if x.GRPC.Known {
+		b = append(append(b, " grpc_status="...), x.GRPC.Code.String()...)
+	}
+	if len(x.Calls) > 0 {
+		b = appendCallWords(b, x.Calls)
 	}
 	r.line = append(b, '\n')
 }

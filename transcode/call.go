@@ -52,7 +52,7 @@ func (c *call) end(x *exchange.Exchange) {
 	c.decoder.in, c.decoder.out, c.decoder.codec = nil, nil, nil
 	c.meta.Reset()
 	_ = c.frames.Reset(exchange.NoBody, 0, nil)
-	c.lines, c.stream = lineBody{buf: c.lines.buf[:0], beside: c.lines.beside[:0]}, streamBody{}
+	c.lines, c.stream = lineBody{lineReader: lineReader{buf: c.lines.buf[:0]}, beside: c.lines.beside[:0]}, streamBody{}
 	c.request, c.reply = messageBody{}, messageBody{}
 	if cap(c.in)+cap(c.wire)+cap(c.json)+cap(c.lines.buf)+cap(c.frames.pending)+cap(c.frames.plain) > keepMemory {
 		return
@@ -337,6 +337,7 @@ func (c *call) finishEmpty(trailer *exchange.Header) error {
 // finish makes the response of a unary call whose message is in c.json.
 func (c *call) finish(s *Status, trailer *exchange.Header) error {
 	r := &c.x.Response
+	c.x.GRPC = exchange.GRPCOutcome{Code: s.Code, Known: true}
 	if s.Code != exchange.GRPCOK {
 		if trailer != nil {
 			addMetadata(&r.Header, trailer)

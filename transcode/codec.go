@@ -14,7 +14,7 @@ type JSONOptions struct {
 
 // Limits bound what the codec takes.
 type Limits struct {
-	Message int // bytes of a message, on the wire and in JSON
+	Message int // bytes of a message on the wire; its JSON may have jsonFactor times as many
 	Depth   int // levels of nesting
 	Items   int // elements of a list, entries of a map
 }

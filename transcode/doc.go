@@ -14,6 +14,10 @@
 //	    back without an object in between, with the semantics of protojson.
 //	  - Frames and Status are gRPC's own framing and outcome, for every dialect.
 //
+// An Interpreter does the same for gRPC-Web and Connect, which say what gRPC says
+// in another form (a Dialect): what is behind it sees gRPC. Reflection tells
+// clients what they may call.
+//
 // The package knows nothing of HTTP versions: the service is a Handler that is
 // given a gRPC request and answers with frames and trailers.
 package transcode

@@ -17,6 +17,7 @@ import (
 type encoder struct {
 	codec  *Codec
 	out    []byte
+	most   int // bytes that out may have
 	depth  int
 	found  []span  // of the fields of the messages that are open
 	values []value // of the fields, chained
@@ -24,7 +25,8 @@ type encoder struct {
 	merged []byte  // messages that came in parts
 }
 
-// span is the first and the last value of a field, plus one; 0: none.
+// span is the first and the last value of a field, plus one; 0: none. A first of
+// -1 says that the field is not to be written at all.
 type span struct{ first, last int32 }
 
 // value is one value on the wire: a number, or bytes.
@@ -35,11 +37,16 @@ type value struct {
 	packed bool  // bytes hold a packed list
 }
 
+// jsonFactor is how many times as long as a message on the wire its JSON may be.
+// Without a bound, two bytes could become all names and defaults of a message.
+const jsonFactor = 16
+
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 func (c *Codec) newEncoder(dst []byte) *encoder {
 	e := encoders.Get().(*encoder)
 	e.codec, e.out, e.depth = c, dst, c.limits.Depth
+	e.most = len(dst) + jsonFactor*c.limits.Message
 	return e
 }
 
@@ -69,6 +76,9 @@ func (e *encoder) message(m *shape, wire []byte) error {
 	}
 	if e.depth--; e.depth < 0 {
 		return errDepth
+	}
+	if len(e.out) > e.most {
+		return ErrMessageTooLarge
 	}
 	found, values, oneofs := len(e.found), len(e.values), len(e.oneofs)
 	err := e.index(m, wire, found, oneofs)
@@ -178,7 +188,7 @@ func (e *encoder) object(m *shape, found int) error {
 	for i := range m.fields {
 		f, s := &m.fields[i], e.found[found+i]
 		if s.last == 0 {
-			if !e.codec.options.Defaults || f.presence {
+			if !e.codec.options.Defaults || f.presence || s.first < 0 {
 				continue
 			}
 		} else if !e.codec.options.Defaults && f.implicit(&e.values[s.last-1]) {
@@ -282,6 +292,9 @@ func (e *encoder) element(n *int) error {
 	}
 	if *n > e.codec.limits.Items {
 		return errors.New("a list of the message has more elements than allowed")
+	}
+	if len(e.out) > e.most {
+		return ErrMessageTooLarge
 	}
 	return nil
 }

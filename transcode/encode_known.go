@@ -243,6 +243,9 @@ func (e *encoder) mapping(f *field, s span) error {
 			e.out = append(e.out, ',')
 		}
 		first = false
+		if len(e.out) > e.most {
+			return ErrMessageTooLarge
+		}
 		if err := e.key(key, p); err != nil {
 			return err
 		}

@@ -55,6 +55,11 @@ func (r *FrameReader) Next() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.open(frame)
+}
+
+// open returns the message of a frame, decompressed.
+func (r *FrameReader) open(frame []byte) (message []byte, err error) {
 	switch frame[0] {
 	case 0:
 		return frame[prefixSize:], nil

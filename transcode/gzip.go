@@ -41,3 +41,19 @@ func gunzip(dst, src []byte, max int) ([]byte, error) {
 		}
 	}
 }
+
+var gzippers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	return z
+}}
+
+// appendGzip appends src compressed.
+func appendGzip(dst, src []byte) []byte {
+	z := gzippers.Get().(*gzip.Writer)
+	defer gzippers.Put(z)
+	b := bytes.NewBuffer(dst)
+	z.Reset(b)
+	_, _ = z.Write(src) // a buffer takes everything
+	_ = z.Close()
+	return b.Bytes()
+}

@@ -146,8 +146,12 @@ func (t *table) one(o Options) error {
 		if err != nil {
 			return err
 		}
-		if !textual(p[len(p)-1]) {
+		last := p[len(p)-1]
+		if !textual(last) {
 			return fmt.Errorf("the field %s is a message or a map: a text can't set it", f.Field)
+		}
+		if last.list || last.message != nil && last.message.form == fieldMask {
+			return fmt.Errorf("the field %s is a list: a client could add to it", f.Field)
 		}
 		t.fields = append(t.fields, setField{p, f.Value})
 	}
@@ -202,8 +206,11 @@ func (t *table) method(md protoreflect.MethodDescriptor) error {
 
 // Serve implements exchange.Handler.
 func (h *Handler) Serve(x *exchange.Exchange) error {
-	if h.o.Call == "" && exchange.IsGRPC(x.Request.Header.Get("Content-Type")) {
-		return h.o.Service.Serve(x) // it speaks gRPC already
+	if h.o.Call == "" && exchange.IsGRPC(x.Request.Header.Get("Content-Type")) { // it speaks gRPC already
+		if !h.offers(x.Request.Path) {
+			return exchange.NoRoute.Because(nil)
+		}
+		return h.o.Service.Serve(x)
 	}
 	t, err := h.current()
 	if err != nil {
@@ -237,6 +244,16 @@ func (h *Handler) Serve(x *exchange.Exchange) error {
 		return e
 	}
 	return c.serve()
+}
+
+// offers reports whether path is that of a method of the services: who speaks
+// gRPC gets to no other than who speaks REST.
+func (h *Handler) offers(path []byte) bool {
+	if len(h.o.Services) == 0 {
+		return true
+	}
+	service, method, ok := strings.Cut(strings.TrimPrefix(string(path), "/"), "/")
+	return ok && method != "" && !strings.Contains(method, "/") && slices.Contains(h.o.Services, service)
 }
 
 func (h *Handler) take() *call {

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"gopura/exchange"
@@ -10,13 +11,10 @@ import (
 // lineBody is the client's lines of JSON as the messages of a call. The
 // transport pulls it, perhaps while the answer is being written.
 type lineBody struct {
+	lineReader
 	c      *call
-	inner  exchange.Body
 	kind   []byte // the type of the body
 	beside []byte // what path, query and templates set: part of each message
-	buf    []byte // what has come and is no whole line yet
-	used   int    // of buf
-	eof    bool
 }
 
 // openLines prepares the request's body. What else the request says is looked at
@@ -27,56 +25,23 @@ func (c *call) openLines() error {
 	if err := c.beside(); err != nil {
 		return err.refusal()
 	}
-	c.lines = lineBody{c: c, inner: c.x.Request.Body, beside: d.out, buf: c.lines.buf[:0], kind: c.x.Request.Header.Get("Content-Type")}
+	lines := lineReader{inner: c.x.Request.Body, buf: c.lines.buf[:0], max: c.t.codec.limits.line()}
+	c.lines = lineBody{lineReader: lines, c: c, beside: d.out, kind: c.x.Request.Header.Get("Content-Type")}
 	return nil
 }
 
 // Next implements exchange.Body.
 func (l *lineBody) Next() ([]byte, error) {
-	for {
-		line, err := l.line()
-		if err != nil {
-			return nil, err
-		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			return l.frame(line)
-		}
+	line, err := l.line()
+	switch {
+	case err == errLongLine:
+		return nil, l.refuse(exchange.BodyTooLarge.Because(err))
+	case err == io.EOF:
+		return nil, err
+	case err != nil:
+		return nil, badBody(err)
 	}
-}
-
-// line returns the next line.
-func (l *lineBody) line() ([]byte, error) {
-	searched := l.used
-	for {
-		if i := bytes.IndexByte(l.buf[searched:], '\n'); i >= 0 {
-			line := l.buf[l.used : searched+i]
-			l.used = searched + i + 1
-			return line, nil
-		}
-		if l.eof {
-			line := l.buf[l.used:]
-			l.used = len(l.buf)
-			if len(line) == 0 {
-				return nil, io.EOF
-			}
-			return line, nil
-		}
-		if l.used > 0 {
-			l.buf, l.used = append(l.buf[:0], l.buf[l.used:]...), 0
-		}
-		searched = len(l.buf)
-		piece, err := l.inner.Next()
-		if err == io.EOF {
-			l.eof = true
-			continue
-		}
-		if err != nil {
-			return nil, badBody(err)
-		}
-		if l.buf = append(l.buf, piece...); len(l.buf) > 2*l.c.t.codec.limits.Message+exchange.BufferSize {
-			return nil, l.refuse(exchange.BodyTooLarge.Errorf("a line is longer than allowed"))
-		}
-	}
+	return l.frame(line)
 }
 
 // frame turns a line into a message of the call.
@@ -111,5 +76,56 @@ func (l *lineBody) Trailer() *exchange.Header { return nil }
 // Close implements exchange.Body.
 func (l *lineBody) Close() error { return l.inner.Close() }
 
+// lineReader takes the lines out of a body, but those that are empty.
+type lineReader struct {
+	inner exchange.Body
+	buf   []byte // what has come and is no whole line yet
+	used  int    // of buf
+	max   int    // bytes of a line
+	eof   bool
+}
+
+var errLongLine = errors.New("a line is longer than allowed")
+
+// line returns the next line, which is valid until the next call.
+func (l *lineReader) line() ([]byte, error) {
+	searched := l.used
+	for {
+		if i := bytes.IndexByte(l.buf[searched:], '\n'); i >= 0 {
+			line := bytes.TrimSpace(l.buf[l.used : searched+i])
+			l.used = searched + i + 1
+			if searched = l.used; len(line) > 0 {
+				return line, nil
+			}
+			continue
+		}
+		if l.eof {
+			line := bytes.TrimSpace(l.buf[l.used:])
+			if l.used = len(l.buf); len(line) == 0 {
+				return nil, io.EOF
+			}
+			return line, nil
+		}
+		if l.used > 0 {
+			l.buf, l.used = append(l.buf[:0], l.buf[l.used:]...), 0
+		}
+		searched = len(l.buf)
+		piece, err := l.inner.Next()
+		if err == io.EOF {
+			l.eof = true
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if l.buf = append(l.buf, piece...); len(l.buf) > l.max+exchange.BufferSize {
+			return nil, errLongLine
+		}
+	}
+}
+
+// line is how long the JSON of a message may be.
+func (l Limits) line() int { return 2 * l.Message }
+
 // Ready implements exchange.Ready.
-func (l *lineBody) Ready() bool { return bytes.IndexByte(l.buf[l.used:], '\n') >= 0 || l.eof }
+func (l *lineReader) Ready() bool { return bytes.IndexByte(l.buf[l.used:], '\n') >= 0 || l.eof }

@@ -61,12 +61,17 @@ func Reflect(ctx context.Context, service exchange.Handler, authority string) (*
 		if len(missing) == 0 {
 			return setOf(files), nil
 		}
+		if len(files)+len(missing) > maxFiles {
+			return nil, errFiles
+		}
 		if err := r.fetch(ctx, 3, missing, files); err != nil {
 			return nil, err
 		}
 	}
 	return nil, errors.New("the files import each other deeper than allowed")
 }
+
+var errFiles = fmt.Errorf("the service has more than %d files", maxFiles)
 
 func setOf(files map[string]*descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorSet {
 	set := &descriptorpb.FileDescriptorSet{}
@@ -146,7 +151,7 @@ func (r *reflector) fetch(ctx context.Context, by protowire.Number, names []stri
 					files[f.GetName()] = f
 				}
 				if len(files) > maxFiles {
-					return fmt.Errorf("the service has more than %d files", maxFiles)
+					return errFiles
 				}
 				return nil
 			})

@@ -35,6 +35,7 @@ func (c *call) startStream(over bool) error {
 		message, err := c.frames.Next()
 		switch {
 		case err == io.EOF:
+			c.x.EndGRPC(r.Body.Trailer())
 			status, ok := ReadStatus(r.Body.Trailer())
 			if !ok {
 				return errNoStatus
@@ -141,6 +142,7 @@ func (s *streamBody) Next() ([]byte, error) {
 	for {
 		message, err := c.frames.Next()
 		if err == io.EOF {
+			c.x.EndGRPC(s.inner.Trailer())
 			status, ok := ReadStatus(s.inner.Trailer())
 			switch {
 			case !ok:

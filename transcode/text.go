@@ -45,9 +45,9 @@ func (d *decoder) set(p fieldPath, text []byte) *FieldError {
 	var detail string
 	switch f.message.form {
 	case timestamp:
-		d.out, detail = appendTimestamp(d.out, string(text))
+		d.out, detail = appendTimestamp(append(d.out, noTime...), string(text))
 	case duration:
-		d.out, detail = appendDuration(d.out, text)
+		d.out, detail = appendDuration(append(d.out, noTime...), text)
 	case fieldMask:
 		if bytes.IndexByte(text, '_') >= 0 { // as in the .proto file
 			for path := range bytes.SplitSeq(text, []byte(",")) {
@@ -74,6 +74,10 @@ func (d *decoder) set(p fieldPath, text []byte) *FieldError {
 	d.close(start)
 	return nil
 }
+
+// noTime is seconds and nanoseconds of zero: a part that is zero is not written,
+// and would leave what came before.
+var noTime = []byte{1 << 3, 0, 2 << 3, 0}
 
 // textScalar appends a value written as text, without the quotes of JSON.
 func (d *decoder) textScalar(f *field, text []byte) *FieldError {

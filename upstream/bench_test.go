@@ -91,3 +91,22 @@ func BenchmarkMaglevBuild(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLimiter is what protection from overload costs a request.
+func BenchmarkLimiter(b *testing.B) {
+	for name, o := range map[string]Overload{"off": {}, "on": {Mode: OverloadAdaptive}} {
+		b.Run(name, func(b *testing.B) {
+			s := mustOpen(b, Settings{Targets: urls(3), Overload: o}, Options{Open: newFleet().open})
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				x := request("GET", nil)
+				for pb.Next() {
+					if err := s.Serve(x); err != nil {
+						b.Fatal(err)
+					}
+					x.Done()
+				}
+			})
+		})
+	}
+}

@@ -16,8 +16,8 @@
 // target is alive, and counting it would let a client who knows one request that
 // crashes take the whole service away from everybody.
 //
-// A limit on concurrency that adapts belongs between breaker and picker, with
-// the breaker's shape: enter before the first pick, leave with the verdict and
-// x.Upstream (the time to the response head); see Service.Serve. What is in
-// flight is counted until the last body byte already.
+// Protection from overload stands between breaker and picker: overload.go counts
+// who waits for a response head, control.go finds out how many should, queue.go is
+// where the rest waits for a moment. What is in flight is counted until the last
+// body byte already.
 package upstream

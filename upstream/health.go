@@ -32,6 +32,7 @@ func (s *Service) check(ctx context.Context, sp *spec, t *Target) {
 	h := s.set.Health
 	var transport Transport
 	spec := s.transport(sp, t.Address)
+	spec.HTTP2 = spec.HTTP2 || h.GRPC
 	if !h.TCP {
 		spec.ConnectTimeout, spec.ResponseTimeout, spec.IdleTimeout = h.Timeout, h.Timeout, 2*h.Interval
 		spec.MaxConns, spec.MaxIdle, spec.Checks = 2, 1, true
@@ -47,10 +48,13 @@ func (s *Service) check(ctx context.Context, sp *spec, t *Target) {
 	wait := s.jitter(min(h.Interval, time.Second)/10) / 2
 	for sleep(ctx, wait) {
 		var err error
-		if h.TCP {
+		switch {
+		case h.TCP:
 			err = s.checkTCP(ctx, spec)
-		} else {
-			err = s.checkHTTP(ctx, spec, transport)
+		case h.GRPC:
+			err = s.ask(ctx, s.grpcCheck(spec), transport, s.grpcAnswer)
+		default:
+			err = s.ask(ctx, s.httpCheck(spec), transport, s.checkAnswer)
 		}
 		if ctx.Err() != nil {
 			return
@@ -70,25 +74,37 @@ func (s *Service) checkTCP(ctx context.Context, spec TransportSpec) error {
 	return c.Close()
 }
 
-func (s *Service) checkHTTP(ctx context.Context, spec TransportSpec, transport Transport) error {
-	ctx, cancel := context.WithTimeout(ctx, s.set.Health.Timeout)
-	defer cancel()
-	path, authority := []byte(s.set.Health.Path), []byte(spec.Authority)
-	req := exchange.Request{Method: "GET", Scheme: "http", Authority: authority, Host: authority, Target: path, Path: path}
-	if spec.TLS != nil {
-		req.Scheme = "https"
-	}
-	if host, _, err := net.SplitHostPort(spec.Authority); err == nil {
-		req.Host = []byte(host)
-	}
+// httpCheck is the GET of a check.
+func (s *Service) httpCheck(spec TransportSpec) exchange.Request {
+	path := []byte(s.set.Health.Path)
+	req := checkRequest(spec, "GET", path)
 	for i, c := range path {
 		if c == '?' {
 			req.Path, req.Query = path[:i], path[i+1:]
 			break
 		}
 	}
+	return req
+}
+
+func checkRequest(spec TransportSpec, method string, path []byte) exchange.Request {
+	authority := []byte(spec.Authority)
+	req := exchange.Request{Method: method, Scheme: "http", Authority: authority, Host: authority, Target: path, Path: path}
+	if spec.TLS != nil {
+		req.Scheme = "https"
+	}
+	if host, _, err := net.SplitHostPort(spec.Authority); err == nil {
+		req.Host = []byte(host)
+	}
 	req.Header.Add("User-Agent", "gopura-health")
 	req.Body = exchange.NoBody
+	return req
+}
+
+// ask sends a check's request, and lets read judge the answer.
+func (s *Service) ask(ctx context.Context, req exchange.Request, transport Transport, read func(*exchange.Exchange) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.set.Health.Timeout)
+	defer cancel()
 	x := &exchange.Exchange{Request: req, Client: &exchange.Client{Protocol: "HTTP/1.1"}, Service: s.set.Name, Start: time.Now()}
 	x.Deadline, _ = ctx.Deadline()
 	x.Arm()
@@ -102,7 +118,7 @@ func (s *Service) checkHTTP(ctx context.Context, spec TransportSpec, transport T
 	}()
 	err := transport.Serve(x)
 	if err == nil {
-		err = s.checkAnswer(x)
+		err = read(x)
 	}
 	if by, _ := ctx.Deadline(); err != nil && !time.Now().Before(by) {
 		return fmt.Errorf("no answer within %v", s.set.Health.Timeout)

@@ -224,18 +224,19 @@ func TestFamilyThatNobodyListensOn(t *testing.T) {
 
 func TestTargetURLs(t *testing.T) {
 	for url, want := range map[string]string{
-		"ftp://x":             "want http://host:port",
-		"10.0.0.1:80":         "not a URL",
-		"http://":             "has no host",
-		"http://x:0":          "port 0",
-		"http://x:70000":      "port 70000",
-		"http://x/path":       "only scheme, host and port",
-		"http://u:p@x":        "only scheme, host and port",
-		"unix:relative":       "want unix:/path",
-		"unix://host/a":       "want unix:/path",
-		"http://x\x7f":        "not a URL",
-		"http://users:http":   "not a URL",
-		"grpc://10.0.0.1:443": "want http://host:port",
+		"ftp://x":           "want http, https, grpc, grpcs or h2c",
+		"10.0.0.1:80":       "not a URL",
+		"http://":           "has no host",
+		"http://x:0":        "port 0",
+		"http://x:70000":    "port 70000",
+		"http://x/path":     "only scheme, host and port",
+		"http://u:p@x":      "only scheme, host and port",
+		"unix:relative":     "want unix:/path",
+		"unix://host/a":     "want unix:/path",
+		"http://x\x7f":      "not a URL",
+		"http://users:http": "not a URL",
+		"grpc://10.0.0.1:0": "port 0",
+		"grpcs://":          "has no host",
 	} {
 		if _, err := Open(Settings{Name: "a", Targets: named(url)}, Options{Open: newFleet().open}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", url, err, want)

@@ -18,8 +18,9 @@ const RetryHeader = "Gopura-Retry"
 // so it counts neither as an attempt nor in the budget.
 const maxStale = 2
 
-// retryOn is a set of reasons to send a request again.
-type retryOn uint8
+// retryOn is a set of reasons to send a request again. The upper half holds the
+// gRPC codes: see grpcRetry.
+type retryOn uint32
 
 const (
 	onConnect retryOn = 1 << iota // nothing was sent: safe for every method
@@ -46,7 +47,11 @@ func parseRetryOn(words []string) (on retryOn, err error) {
 		case "504":
 			on |= on504
 		default:
-			return 0, fmt.Errorf("retries on %q: want connect, reset, timeout, 502, 503 or 504", w)
+			code, ok := grpcRetry(w)
+			if !ok {
+				return 0, fmt.Errorf("retries on %q: want connect, reset, timeout, 502, 503, 504 or a gRPC code such as unavailable", w)
+			}
+			on |= code
 		}
 	}
 	return on, nil
@@ -82,6 +87,9 @@ func (on retryOn) status(status int) bool {
 // asks reports whether the outcome of an attempt is a reason to try again,
 // and a safe one.
 func (on retryOn) asks(x *exchange.Exchange, err error) bool {
+	if on >= onGRPC && isGRPC(x) {
+		return on.asksGRPC(x, err)
+	}
 	if err == nil {
 		return on.status(x.Response.Status) && idempotent(&x.Request) && !x.Response.Header.Has(RetryHeader)
 	}
@@ -131,11 +139,12 @@ func (s *Service) again(x *exchange.Exchange, a attempt, body *recorder) error {
 	var tried []*Target
 	for extra, stale := 0, 0; ; {
 		free := stale < maxStale && staleAndSafe(x, a.err)
+		pause, pushed := pushback(x, a.err)
 		if !free && (extra >= s.set.Retries.Attempts || !s.retryOn.asks(x, a.err)) {
 			break
 		}
 		sending := a.err == nil // a transport that has failed has stopped sending
-		if over(x) || !body.canRewind(sending) {
+		if over(x) || pushed && pause < 0 || !body.canRewind(sending) {
 			break
 		}
 		if free {
@@ -147,6 +156,9 @@ func (s *Service) again(x *exchange.Exchange, a attempt, body *recorder) error {
 			}
 			extra++
 			tried = append(tried, a.target)
+		}
+		if pushed && !sleepFor(x, pause) {
+			break
 		}
 		t, done, err := s.pick(x, tried...)
 		if err != nil {
@@ -162,12 +174,20 @@ func (s *Service) again(x *exchange.Exchange, a attempt, body *recorder) error {
 		a.done(x, a.err)
 		x.DropResponse()
 		s.retries.Add(1)
+		if isGRPC(x) && !free {
+			countAttempt(x)
+		}
 		a = attempt{target: t, done: done}
 		a.err = s.send(x, t, done)
 	}
 	body.stop()
-	if a.err == nil && s.set.Retries.Attempts > 0 && s.retryOn.status(x.Response.Status) {
-		x.Response.Header.Set(RetryHeader, "no")
+	if a.err == nil && s.set.Retries.Attempts > 0 {
+		switch {
+		case s.retryOn.status(x.Response.Status):
+			x.Response.Header.Set(RetryHeader, "no")
+		case s.retryOn.trailersOnly(x):
+			x.Response.Header.Set(pushbackHeader, "-1")
+		}
 	}
 	a.done(x, a.err)
 	return a.err

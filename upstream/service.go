@@ -26,6 +26,7 @@ type Service struct {
 	// from what every request reads, so that cores don't fight for one line.
 	picker   atomic.Pointer[table]
 	breaker  *breaker
+	limiter  *limiter
 	budget   *budget
 	_        [64]byte
 	cursor   atomic.Uint64
@@ -55,6 +56,7 @@ func Open(set Settings, o Options) (*Service, error) {
 	if s.set.Breaker != nil {
 		s.breaker = newBreaker(*s.set.Breaker, func(p phase) { s.notify(nil, "breaker_"+p.String(), "") })
 	}
+	s.limiter = newLimiter(s.set.Overload, func(kind string) { s.notify(nil, kind, "") })
 	s.cursor.Store(s.options.Rand()) // gateways that start together don't begin with the same target
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.update(true)
@@ -64,7 +66,7 @@ func Open(set Settings, o Options) (*Service, error) {
 
 func (o Options) withDefaults() Options {
 	if o.Open == nil {
-		o.Open = OpenHTTP1
+		o.Open = OpenTransport
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -118,7 +120,7 @@ func (s *Service) compile() (err error) {
 		if s.expect, err = parseStatusSet(h.Status); err != nil {
 			return fmt.Errorf("health: %w", err)
 		}
-		if !h.TCP && (h.Path == "" || h.Path[0] != '/' || !exchange.ValidValue(h.Path)) {
+		if !h.TCP && !h.GRPC && (h.Path == "" || h.Path[0] != '/' || !exchange.ValidValue(h.Path)) {
 			return fmt.Errorf("health: path %q does not begin with a slash", h.Path)
 		}
 	}
@@ -189,9 +191,18 @@ func (s *Service) Serve(x *exchange.Exchange) error {
 		s.refused.Add(1)
 		return exchange.CircuitOpen.Because(s.isOpen)
 	}
+	slot, err := s.limiter.enter(x, s.now, now)
+	if err != nil {
+		s.refused.Add(1)
+		if s.breaker != nil {
+			s.breaker.leave(pass, s.now(), neutral)
+		}
+		return err
+	}
 	s.inFlight.Add(1)
 	v, answered := bad, false // what a panic leaves behind
 	defer func() {
+		s.limiter.leave(slot, x, v, err)
 		if v == bad {
 			s.failures.Add(1)
 		}
@@ -203,7 +214,7 @@ func (s *Service) Serve(x *exchange.Exchange) error {
 		}
 	}()
 	s.budget.request(now)
-	err := s.serve(x)
+	err = s.serve(x)
 	v, answered = judge(x, err), err == nil
 	return err
 }
@@ -219,7 +230,7 @@ func (s *Service) serve(x *exchange.Exchange) error {
 		body = record(x, s.keep)
 	}
 	err = s.send(x, t, done)
-	if err != nil || s.retryOn.status(x.Response.Status) {
+	if err != nil || s.retryOn.status(x.Response.Status) || s.retryOn.trailersOnly(x) {
 		return s.again(x, attempt{t, done, err}, body)
 	}
 	body.stop()

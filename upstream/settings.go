@@ -24,17 +24,20 @@ type Settings struct {
 	Health      *Health // nil: no active checks
 	Outliers    Outliers
 	Breaker     *Breaker // nil: none
+	Overload    Overload
 	Retries     Retries
 	SlowStart   time.Duration // a target that comes (back) reaches its full weight after this; not for hash
 	Timeouts    Timeouts
 	Connections Connections   // of each target
+	HTTP2       bool          // speak it to http, https and unix targets too
 	Host        string        // Host sent upstream: "preserve" (or ""), "target", or a literal host
 	TLS         *tls.Config   `json:"-"` // for https targets; ServerName defaults to the host of the URL
 	Resolve     time.Duration // names are looked up again after this
 }
 
-// TargetSpec is a target as configured: http://host:port, https://host:port or
-// unix:/path. A name stands for all its addresses, each of that weight.
+// TargetSpec is a target as configured: http://host:port, https://host:port,
+// unix:/path, or grpc://, grpcs:// or h2c://host:port for HTTP/2. A name stands for
+// all its addresses, each of that weight.
 type TargetSpec struct {
 	URL    string
 	Weight int // 0: 1
@@ -59,6 +62,8 @@ type Balance struct {
 type Health struct {
 	Path      string // GET this path …
 	TCP       bool   // … or only connect
+	GRPC      bool   // … or ask grpc.health.v1
+	Service   string // of which service; "": of the server as a whole
 	Interval  time.Duration
 	Timeout   time.Duration
 	Healthy   int    // successes in a row that make a target healthy
@@ -83,12 +88,26 @@ type Breaker struct {
 	Pause       time.Duration
 }
 
+// Modes of Overload.
+const (
+	OverloadOff      = "off"
+	OverloadAdaptive = "adaptive"
+	OverloadShadow   = "shadow"
+)
+
+// Overload describes the protection from more requests than a service can answer.
+type Overload struct {
+	Mode string        // "": off
+	Min  int           // requests that may wait for a response head at a time, whatever happens
+	Wait time.Duration // how long a request may wait for a place among them
+}
+
 // Retries describes when a request is sent again.
 type Retries struct {
 	Attempts int      // extra attempts; 0: off
 	Budget   float64  // retries may be this share of recent requests, and a few a second in any case
 	Body     int64    // request bodies up to this size are kept for a retry
-	On       []string // connect, reset, timeout, 502, 503, 504; nil: connect, reset
+	On       []string // connect, reset, timeout, 502, 503, 504, and gRPC codes in lower case; nil: connect, reset
 }
 
 // Timeouts of one attempt.
@@ -168,6 +187,8 @@ func (s Settings) withDefaults() Settings {
 		orDuration(&b.Window, 10*time.Second)
 		orDuration(&b.Pause, 5*time.Second)
 	}
+	orInt(&s.Overload.Min, 8)
+	orDuration(&s.Overload.Wait, 250*time.Millisecond)
 	if s.Retries.On == nil {
 		s.Retries.On = []string{"connect", "reset"}
 	}

@@ -19,6 +19,7 @@ type spec struct {
 	port      string
 	lookup    bool // host is a name
 	tls       bool
+	http2     bool   // by its scheme
 	authority string // Host for `host: target`
 
 	// Under the service's mutex.
@@ -27,7 +28,9 @@ type spec struct {
 	err       error // of the last lookup
 }
 
-// parseSpec reads http://host[:port], https://host[:port] and unix:/path.
+// parseSpec reads http://host[:port], https://host[:port], unix:/path and, for
+// HTTP/2, grpc://host[:port] and h2c://host[:port] in cleartext and
+// grpcs://host[:port].
 func parseSpec(t TargetSpec) (*spec, error) {
 	fail := func(format string, args ...any) (*spec, error) {
 		return nil, fmt.Errorf("target %q: %s", t.URL, fmt.Sprintf(format, args...))
@@ -51,8 +54,12 @@ func parseSpec(t TargetSpec) (*spec, error) {
 		sp.port = "80"
 	case "https":
 		sp.port, sp.tls = "443", true
+	case "grpc", "h2c":
+		sp.port, sp.http2 = "80", true
+	case "grpcs":
+		sp.port, sp.tls, sp.http2 = "443", true, true
 	default:
-		return fail("want http://host:port, https://host:port or unix:/path")
+		return fail("want http, https, grpc, grpcs or h2c://host:port, or unix:/path")
 	}
 	if u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
 		return fail("only scheme, host and port are used here")
@@ -81,6 +88,7 @@ func (s *Service) transport(sp *spec, address string) TransportSpec {
 		Network: sp.network, Address: address, Dial: s.options.Dial,
 		ConnectTimeout: s.set.Timeouts.Connect, ResponseTimeout: s.set.Timeouts.Response, IdleTimeout: s.set.Timeouts.Idle,
 		MaxConns: s.set.Connections.Max, MaxIdle: s.set.Connections.Idle,
+		HTTP2: sp.http2 || s.set.HTTP2,
 	}
 	switch s.set.Host {
 	case "", "preserve":

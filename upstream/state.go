@@ -7,17 +7,18 @@ import (
 
 // ServiceState is what an operator sees of a service.
 type ServiceState struct {
-	Name     string        `json:"name"`
-	Balance  string        `json:"balance"`
-	InFlight int64         `json:"in_flight"`
-	Requests uint64        `json:"requests"`
-	Failures uint64        `json:"failures"` // requests that ended in a failure
-	Retries  uint64        `json:"retries"`
-	Denied   uint64        `json:"retries_denied"` // retries that the budget did not allow
-	Refused  uint64        `json:"refused"`        // requests that met an open breaker or no target
-	Breaker  *BreakerState `json:"breaker,omitempty"`
-	Targets  []TargetState `json:"targets"`
-	Names    []NameState   `json:"names,omitempty"`
+	Name     string         `json:"name"`
+	Balance  string         `json:"balance"`
+	InFlight int64          `json:"in_flight"`
+	Requests uint64         `json:"requests"`
+	Failures uint64         `json:"failures"` // requests that ended in a failure
+	Retries  uint64         `json:"retries"`
+	Denied   uint64         `json:"retries_denied"` // retries that the budget did not allow
+	Refused  uint64         `json:"refused"`        // requests that met an open breaker, no target, or too many others
+	Breaker  *BreakerState  `json:"breaker,omitempty"`
+	Overload *OverloadState `json:"overload,omitempty"`
+	Targets  []TargetState  `json:"targets"`
+	Names    []NameState    `json:"names,omitempty"`
 }
 
 // BreakerState is the state of a circuit breaker.
@@ -61,7 +62,7 @@ func (s *Service) State() ServiceState {
 		Name: s.set.Name, Balance: s.set.Balance.Kind, InFlight: s.inFlight.Load(),
 		Requests: s.requests.Load(), Failures: s.failures.Load(), Retries: s.retries.Load(),
 		Denied: s.denied.Load(), Refused: s.refused.Load(),
-		Breaker: s.breaker.state(s.now()), Targets: []TargetState{},
+		Breaker: s.breaker.state(s.now()), Overload: s.limiter.state(), Targets: []TargetState{},
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

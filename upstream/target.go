@@ -120,6 +120,9 @@ func (t *Target) end(x *exchange.Exchange) {
 	if x.Err != nil && x.Err.Code == exchange.UpstreamBroken.Name && x.Target == t.Address {
 		v = bad
 	}
+	if b := x.Response.Body; b != nil && badTrailer(b.Trailer()) {
+		v = bad
+	}
 	t.note(v)
 	t.free()
 }
@@ -158,7 +161,7 @@ const (
 // package comment for what a failure is.
 func judge(x *exchange.Exchange, err error) verdict {
 	if err == nil {
-		if badStatus(x.Response.Status) {
+		if badStatus(x.Response.Status) || badGRPC(x.Response.Header.Get(grpcStatus)) {
 			return bad
 		}
 		return good
@@ -176,8 +179,9 @@ func judge(x *exchange.Exchange, err error) verdict {
 	case exchange.ExchangeTimeout.Name:
 		// The route's deadline cuts a silent target short of its own timeout.
 		// It is the target's fault if it had the whole request, and had most
-		// of the time; a client that sends slowly must not eject a target.
-		if x.Request.Body.Len() == 0 && x.Upstream > x.Deadline.Sub(x.Start)/2 {
+		// of the time; a client that sends slowly must not eject a target, and
+		// one that wants its answer at once must not either.
+		if x.Request.Body.Len() == 0 && !x.Request.Header.Has("Grpc-Timeout") && x.Upstream > x.Deadline.Sub(x.Start)/2 {
 			return bad
 		}
 		return neutral

@@ -8,6 +8,7 @@ import (
 
 	"gopura/exchange"
 	"gopura/h1"
+	"gopura/h2"
 )
 
 // Transport speaks one HTTP version to one target. When Serve returns nil,
@@ -31,12 +32,26 @@ type TransportSpec struct {
 	ConnectTimeout, ResponseTimeout, IdleTimeout time.Duration
 	MaxConns, MaxIdle                            int
 
+	HTTP2  bool // spoken by ALPN over TLS, with prior knowledge in cleartext; else HTTP/1.1
 	Checks bool // it carries health checks, not exchanges
 
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer
 }
 
-// OpenHTTP1 opens an HTTP/1.1 transport; it is the default of Options.Open.
+// OpenTransport opens a transport of the HTTP version that s asks for; it is the
+// default of Options.Open.
+func OpenTransport(s TransportSpec) Transport {
+	if !s.HTTP2 {
+		return OpenHTTP1(s)
+	}
+	return h2.NewTransport(h2.TransportConfig{
+		Network: s.Network, Address: s.Address, TLS: s.TLS, Authority: s.Authority, Dial: s.Dial,
+		ConnectTimeout: s.ConnectTimeout, ResponseTimeout: s.ResponseTimeout, IdleTimeout: s.IdleTimeout,
+		MaxConns: s.MaxConns,
+	})
+}
+
+// OpenHTTP1 opens an HTTP/1.1 transport.
 func OpenHTTP1(s TransportSpec) Transport {
 	return h1.NewTransport(h1.TransportConfig{
 		Network: s.Network, Address: s.Address, TLS: s.TLS, Authority: s.Authority, Dial: s.Dial,

@@ -96,7 +96,7 @@ func TestBothTargetsAndBothVersionsAnswer(t *testing.T) {
 	s := openShop(t)
 	seen := map[string]int{}
 	for range 200 {
-		for _, path := range []string{"/users/42", "/catalog/products"} {
+		for _, path := range []string{"/users/42", "/products"} {
 			_, text := do(t, s.client(), demo.Try{Path: path})
 			for line := range strings.Lines(text) {
 				if name, ok := strings.CutPrefix(line, "X-Served-By: "); ok {
@@ -173,7 +173,7 @@ func TestDemoConfigurationIsClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer services.Close()
-	for _, name := range []string{"USERS_A", "USERS_B", "ORDERS", "REVIEWS_STEADY", "REVIEWS_FLAKY", "CATALOG", "CATALOG_NEXT", "ISSUER_KEY"} {
+	for _, name := range []string{"USERS_A", "USERS_B", "ORDERS", "REVIEWS_STEADY", "REVIEWS_FLAKY", "TIPS", "CATALOG", "CATALOG_NEXT", "ECHO", "ISSUER_KEY"} {
 		url, ok := services.Env(name)
 		if !ok {
 			t.Fatalf("%s is not set", name)

@@ -131,6 +131,9 @@ func writeCandidates(w io.Writer, e *gateway.Explanation) {
 	if len(e.Candidates) == 0 {
 		fmt.Fprintln(w, "  no route has such a path")
 	}
+	for line := range strings.Lines(e.Plan) {
+		fmt.Fprint(w, "    ", line)
+	}
 	for _, s := range e.Conditions {
 		writeSaw(w, s)
 	}

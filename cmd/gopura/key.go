@@ -21,12 +21,17 @@ func newKey() *cobra.Command {
 		Long: `Key makes API keys for sources of identity of kind api_key. The gateway is given
 hashes only: a key is shown once, to be handed to its owner, and is nowhere else.
 
+The hashes are in a file, for which new makes the line, or in the store that
+replicas share (identity.NAME.api_key.store), where add, list and revoke work.
+
 With --pepper-env the hash needs a secret as well (identity.NAME.api_key.pepper):
 who gets hold of the file of hashes can then not even check a key.`,
 		Example: `  gopura key new --owner acme
-  gopura key hash < key.txt`,
+  gopura key hash < key.txt
+  gopura key add partners --owner acme
+  gopura key revoke partners --owner acme --id 2026-q4`,
 	}
-	cmd.AddCommand(newKeyNew(), newKeyHash())
+	cmd.AddCommand(newKeyNew(), newKeyHash(), newKeyAdd(), newKeyList(), newKeyRevoke())
 	return cmd
 }
 

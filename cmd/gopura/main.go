@@ -103,5 +103,6 @@ Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newRun(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newDemo(), newSchema(), newKey(), newLimits(), newVersion())
+	sayArgs(root)
 	return root
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -68,12 +70,16 @@ func listRoutes(w io.Writer, o *gateway.Offline, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, sorted)
 	}
-	if len(sorted) == 0 {
+	reserved := o.Reserved()
+	if len(sorted)+len(reserved) == 0 {
 		fmt.Fprintln(w, "no routes")
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "MATCH\tTO\tPOLICIES\tROUTE\tAT")
+	for _, path := range slices.Sorted(maps.Keys(reserved)) { // before all routes
+		fmt.Fprintf(t, "%s\t%s\t-\t-\t-\n", path, reserved[path])
+	}
 	for _, r := range sorted {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", condition(r), r.To, or(strings.Join(r.Policies, " "), "-"), named(r), r.Origin)
 	}
@@ -109,8 +115,11 @@ type verdict struct {
 	Code       string      `json:"code,omitempty"`
 	Detail     string      `json:"detail,omitempty"`
 	Route      string      `json:"route,omitempty"`
+	Preflight  string      `json:"preflight,omitempty"` // the method that it asks leave for: the route's cors policy answers
+	Reserved   bool        `json:"reserved,omitempty"`  // no route: a source of identity answers this path itself
 	To         string      `json:"to,omitempty"`
 	Params     []param     `json:"params,omitempty"`
+	Plan       string      `json:"plan,omitempty"` // of a composed route: what waits for what
 	Candidates []candidate `json:"candidates"`
 }
 
@@ -154,12 +163,17 @@ func judge(o *gateway.Offline, x *exchange.Exchange) verdict {
 		}
 		return v
 	}
+	if name := o.Reserved()[string(x.Request.Path)]; name != "" {
+		v.Route, v.To, v.Reserved = name, name, true
+		return v
+	}
+	v.Preflight = o.Preflight(x)
 	routes := gateway.RoutesOf(o.Document)
 	for _, c := range list {
 		r := routes[c.Rule]
 		v.Candidates = append(v.Candidates, candidate{r.Name, r.Origin, r.To, c.Won, c.Reason})
 		if c.Won {
-			v.Route, v.To = r.Name, r.To
+			v.Route, v.To, v.Plan = r.Name, r.To, o.Tree(c.Rule)
 		}
 	}
 	if v.Route != "" {
@@ -184,11 +198,17 @@ func (v *verdict) print(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
+	if v.Reserved {
+		fmt.Fprintf(w, "* %s answers this path itself, before any route and on every host\n", v.Route)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range v.Candidates {
 		mark, why := "-", c.Reason
 		if c.Won {
 			mark, why = "*", "takes it, to "+c.To
+			if v.Preflight != "" {
+				why = "its cors policy answers the preflight for " + v.Preflight
+			}
 			for _, p := range v.Params {
 				why += fmt.Sprintf(", path.%s = %s", p.Name, p.Value)
 			}
@@ -196,6 +216,9 @@ func (v *verdict) print(w io.Writer) {
 		fmt.Fprintf(t, "%s %s\t%s\t%s\n", mark, c.Route, c.Origin, why)
 	}
 	t.Flush()
+	for line := range strings.Lines(v.Plan) {
+		fmt.Fprint(w, "    ", line)
+	}
 }
 
 func printJSON(w io.Writer, v any) error {

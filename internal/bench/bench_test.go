@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -153,9 +154,9 @@ func TestEveryConfigurationIsThereAndFilled(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for only, want := range map[string]string{
-		"":              "8 jobs, 3 proxies, unknown []",
+		"":              "10 jobs, 3 proxies, unknown []",
 		"plain, memory": "2 jobs, 3 proxies, unknown []",
-		"nginx":         "8 jobs, 1 proxies, unknown []",
+		"nginx":         "10 jobs, 1 proxies, unknown []",
 		"full,haproxy":  "1 jobs, 1 proxies, unknown []",
 		"plain,apache":  "1 jobs, 3 proxies, unknown [apache]",
 	} {
@@ -166,7 +167,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func count(n int, what string) string { return string(rune('0'+n)) + " " + what }
+func count(n int, what string) string { return fmt.Sprint(n, " ", what) }
 
 func TestMedianAndRatio(t *testing.T) {
 	r := func(values ...float64) (r Result) {
@@ -232,7 +233,7 @@ func TestTables(t *testing.T) {
 			"Gopura       40,000     1.50       2.00            20.0     8.0 + 12.0     0.67       0.50   800 µs     4 ms     16.0       0\n" +
 			"NGINX        26,667        –       1.33            30.0    12.0 + 18.0        –       0.75  1.2 ms     6 ms     24.0       0\n" +
 			"HAProxy      20,000     0.75          –            40.0    16.0 + 24.0     1.33          –  1.6 ms     8 ms     32.0       0\n"},
-		"memory, for a page": {Table.asMarkdown, o[4].table(), "" +
+		"memory, for a page": {Table.asMarkdown, o[6].table(), "" +
 			"| proxy | RSS MiB before | RSS MiB with them | KiB/connection | × NGINX | × HAProxy | heap MiB | errors |\n" +
 			"|---|--:|--:|--:|--:|--:|--:|--:|\n" +
 			"| Gopura | 8.0 | 16.0 | 1.00 | 0.67 | 0.50 | 3.0 | 0 |\n" +

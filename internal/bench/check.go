@@ -12,12 +12,21 @@ import (
 // check asks the proxy once and says what is wrong with the answer. For the
 // full job, it also looks at the edited headers on both sides.
 func check(ctx context.Context, address string, j Job) error {
+	if j.H2 != "" {
+		return checkH2(ctx, address, j)
+	}
 	r, body, err := ask(ctx, j.scheme()+address+j.Path)
 	if err != nil {
 		return err
 	}
+	if j.Parts > 0 && r.StatusCode == 200 {
+		return checkParts(body, j.Parts)
+	}
 	if r.StatusCode != 200 || len(body) != j.Size {
 		return fmt.Errorf("%s: status %d with %d bytes, want 200 with %d", j.Path, r.StatusCode, len(body), j.Size)
+	}
+	if j.Limits != "" {
+		return checkLimit(ctx, j.scheme()+address+j.Limits)
 	}
 	if !j.Edits {
 		return nil
@@ -39,6 +48,20 @@ func check(ctx context.Context, address string, j Job) error {
 		}
 	}
 	return nil
+}
+
+// checkLimit asks for what may be asked for once, until that is refused.
+func checkLimit(ctx context.Context, url string) error {
+	for range 4 {
+		r, _, err := ask(ctx, url)
+		if err != nil {
+			return err
+		}
+		if r.StatusCode == 429 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: nothing is refused", url)
 }
 
 // asker takes the certificate that the proxies share.

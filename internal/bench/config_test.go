@@ -13,7 +13,7 @@ import (
 // change of the language is noticed here and not at the next benchmark.
 func TestGopuraTakesItsConfigurations(t *testing.T) {
 	values := map[string]string{"PORT": "1", "ADMIN": "2", "ORIGIN": "127.0.0.1:3", "DIR": "/d", "CERTIFICATE": "/c"}
-	for name, routes := range map[string]int{"plain": 1, "full": 100, "tls": 1} {
+	for name, routes := range map[string]int{"plain": 1, "full": 100, "limit": 3, "tls": 1} {
 		dir := t.TempDir()
 		if err := writeConfigs(dir, name, values); err != nil {
 			t.Fatal(err)

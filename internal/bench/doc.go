@@ -4,6 +4,10 @@
 //	make bench                                    everything, about five minutes; writes docs/benchmarks.md
 //	go run ./internal/bench -rounds 3 -seconds 2  a quick look
 //	go run ./internal/bench -only plain,gopura    some jobs, some proxies; nothing is written
+//	go run ./internal/bench -only fan3,fan10      composed answers, beside the same job written by hand
+//
+//	go run ./internal/bench -only grpc,h2         HTTP/2 and gRPC, beside NGINX
+//	go run ./internal/bench -only transcode       REST to gRPC, beside grpc-gateway
 //
 // # How it measures
 //
@@ -24,7 +28,11 @@
 // The TLS jobs use one certificate, ECDSA on P-256. For handshakes a client of our
 // own stands in for wrk: 16 workers, TLS 1.3, X25519, a connection for each request.
 //
-// The configurations are testdata/plain.*, full.* and tls.*, with @PORT@, @ORIGIN@,
+// HTTP/2 comes from h2load: 8 connections with 8 streams each. The gRPC service is
+// a process of its own, this program again. The transcode job is the module in
+// transcode/, which needs grpc-gateway.
+//
+// The configurations are testdata/plain.*, full.*, limit.* and tls.*, with @PORT@, @ORIGIN@,
 // @ADMIN@, @DIR@, @BUFFER@ and @CERTIFICATE@ filled in, and the lines from #repeat N to #end written
 // N times with @N@ counted from 0. Each proxy is tuned to do its best: two workers,
 // kept connections on both sides, no limit on requests for each connection, no log in

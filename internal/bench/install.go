@@ -34,7 +34,14 @@ func install(ctx context.Context, programs []string, progress io.Writer) error {
 	if missing == nil {
 		return nil
 	}
-	command := "apt-get install -y --no-install-recommends " + strings.Join(missing, " ")
+	var packages []string
+	for _, p := range missing {
+		if p == "h2load" {
+			p = "nghttp2-client"
+		}
+		packages = append(packages, p)
+	}
+	command := "apt-get install -y --no-install-recommends " + strings.Join(packages, " ")
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%s not found; run: sudo %s", strings.Join(missing, ", "), command)
 	}

@@ -18,14 +18,19 @@ type Job struct {
 	Buffer int    // bytes of the buffers of NGINX and HAProxy that serve this size best
 	Script string // wrk script in testdata, if it asks for more than Path
 	Edits  bool   // the header edits of the full job are expected
+	Limits string // a path that must be refused when it is asked for too often
+	Parts  int    // of a composed answer
 	Idle   bool   // measures memory instead of speed
 	TLS    bool   // over https
+	H2     string // over HTTP/2 in cleartext: "get", or "grpc" for a unary call
 	Fresh  string // a connection for each request: "full" or "resumed" handshakes
 }
 
 var jobs = []Job{
 	{Name: "plain", Title: "Plain proxying, 1 KB", Config: "plain", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10},
 	{Name: "full", Title: "100 routes, header edits, access log, 1 KB", Config: "full", Path: "/svc42/1k", Size: 1 << 10, Buffer: 16 << 10, Script: "full.lua", Edits: true},
+	{Name: "limit", Title: "A limit for each client, 1 KB", Config: "limit", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10, Limits: "/few/1k"},
+	{Name: "limit10k", Title: "A limit for each of 10,000 clients, 1 KB", Config: "limit", Path: "/named/1k", Size: 1 << 10, Buffer: 16 << 10, Script: "limit.lua", Limits: "/few/1k"},
 	{Name: "plain10k", Title: "Plain proxying, 10 KB", Config: "plain", Path: "/10k", Size: 10 << 10, Buffer: 16 << 10},
 	{Name: "plain1m", Title: "Plain proxying, 1 MB", Config: "plain", Path: "/1m", Size: 1 << 20, Buffer: 64 << 10},
 	{Name: "memory", Title: "5,000 idle connections", Config: "plain", Path: "/1k", Size: 1 << 10, Buffer: 16 << 10, Idle: true},

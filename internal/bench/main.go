@@ -21,10 +21,15 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "turns that each proxy takes at each job")
 	flag.IntVar(&o.seconds, "seconds", 4, "length of a turn")
-	flag.StringVar(&o.only, "only", "", "some jobs ("+names(jobs, func(j Job) string { return j.Name })+
+	flag.StringVar(&o.only, "only", "", "some jobs ("+names(slices.Concat(jobs, fans, h2Jobs), func(j Job) string { return j.Name })+", transcode"+
 		") and proxies ("+names(kinds, func(k Kind) string { return k.Name })+"), with commas between")
 	flag.BoolVar(&o.write, "write", true, "write "+pageFile+" and "+chartFile+" after a whole run")
+	serve := flag.Bool("serve-grpc", false, "be the gRPC service of the grpc job: the harness starts itself with this")
 	flag.Parse()
+	if *serve {
+		fmt.Fprintln(os.Stderr, "bench:", serveGRPC())
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -51,7 +56,13 @@ func run(ctx context.Context, o options) error {
 	if o.rounds < 1 || o.rounds > 100 || o.seconds < 1 || o.seconds > 600 {
 		return errors.New("-rounds is 1 to 100, -seconds 1 to 600")
 	}
-	js, ks, unknown := choose(split(o.only))
+	only := split(o.only)
+	own := slices.DeleteFunc(slices.Clone(only), func(name string) bool { return !hasOwnKinds(name) })
+	fan := slices.DeleteFunc(slices.Clone(own), func(name string) bool { return !strings.HasPrefix(name, "fan") })
+	js, ks, unknown := choose(slices.DeleteFunc(only, hasOwnKinds))
+	if o.only != "" && len(own) == len(split(o.only)) {
+		js = nil // those alone
+	}
 	if unknown != nil {
 		return fmt.Errorf("-only: no job and no proxy is called %s", strings.Join(unknown, ", "))
 	}
@@ -60,7 +71,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	limit := time.Duration(len(js)*len(ks)*(o.rounds*(o.seconds+10)+60)) * time.Second
+	limit := time.Duration((len(js)+len(fans)+len(h2Jobs)+1)*len(ks)*(o.rounds*(o.seconds+10)+60)) * time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %s", limit))
 	defer cancel()
 
@@ -98,6 +109,21 @@ func run(ctx context.Context, o options) error {
 	if err := faults(outcomes); err != nil {
 		return err
 	}
+	if o.only == "" || len(fan) > 0 {
+		if err := b.runFans(ctx, fan, os.Stdout); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || len(own) > len(fan) {
+		if err := b.runH2(ctx, own, os.Stdout); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || slices.Contains(own, "transcode") {
+		if err := runTranscode(ctx, o, os.Stdout); err != nil {
+			return err
+		}
+	}
 	if !o.write {
 		return nil
 	}
@@ -114,7 +140,7 @@ func split(only string) []string {
 
 // prepare installs and builds what is needed, and leaves Gopura out when it doesn't build.
 func prepare(ctx context.Context, ks []Kind, progress io.Writer) ([]Kind, error) {
-	programs := []string{"wrk"}
+	programs := []string{"wrk", "h2load"}
 	for _, k := range ks {
 		if k.Program != gopuraBinary {
 			programs = append(programs, k.Program)

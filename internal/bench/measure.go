@@ -177,7 +177,9 @@ func (b *Bench) load(ctx context.Context, j Job, p *Proxy, seconds int) (Sample,
 		return Sample{}, err
 	}
 	var l Load
-	if j.Fresh != "" {
+	if j.H2 != "" {
+		l, err = runH2load(ctx, p.Address, j, b.Dir, seconds)
+	} else if j.Fresh != "" {
 		l, err = runHandshakes(ctx, p.Address, j, time.Duration(seconds)*time.Second)
 	} else {
 		l, err = runWrk(ctx, wrk, j.scheme()+p.Address+j.Path, script, seconds)

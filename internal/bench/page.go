@@ -96,6 +96,13 @@ func about(j Job) string {
 		return "Each connection has had one request answered and is then kept, unused. The memory is read before\n" +
 			"the first connection and 2 s after the last; then every connection must answer once more. NGINX and\n" +
 			"HAProxy reserve part of a connection's memory when they start, so look at the whole as well."
+	case j.Config == "limit":
+		by := "the address of the client, of which there is one"
+		if j.Script != "" {
+			by = "a request header with 10,000 values"
+		}
+		return "A limit that is not reached, counted by " + by + ": `limit` of Gopura, `limit_req` of NGINX,\n" +
+			"a stick table with `http_req_rate` of HAProxy. (Another limit is reached before the first round, to see that they hold.)"
 	case j.Edits:
 		return "A table of 100 path prefixes, asked for in turn; two request headers set (one from the client's\n" +
 			"address), one response header set and one removed; a JSON record of each request in a file.\n" +

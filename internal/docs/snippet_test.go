@@ -29,6 +29,7 @@ import (
 
 // environment is what ${env:…} finds in the configurations of the pages.
 var environment = map[string]string{
+	"STOCK_TOKEN": "stock", "IDP_SECRET": "idp", "LEGACY_PASSWORD": "legacy",
 	"GOPURA_ADMIN_TOKEN": "a-token-for-the-docs",
 	"ORDERS_URL":         "http://127.0.0.1:7001",
 	"PARTNER_KEY":        "a-key-for-the-docs",

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,8 +25,22 @@ func fixedAnswers() map[string][]byte {
 	for path, size := range map[string]int{"/0": 0, "/1k": 1 << 10, "/10k": 10 << 10, "/100k": 100 << 10, "/1m": 1 << 20} {
 		answers[path] = append(appendHead(nil, 200, size), bytes.Repeat([]byte("gopura.\n"), size/8)...)
 	}
+	answers["/1k.json"] = append(bytes.Replace(appendHead(nil, 200, len(document)), []byte("text/plain"), []byte("application/json"), 1), document...)
 	return answers
 }
+
+// document is JSON as services answer with, of about 1 KB.
+var document = func() string {
+	const order = `{"id":"ord-%04d","placed":"2026-06-08T06:02:00Z","status":"shipped","total":{"amount":"14.50","currency":"EUR"},"items":[{"sku":"tea-02","quantity":1}]}`
+	doc := `{"id":9007199254740993,"name":"Asha Raman","email":"asha@example.com","active":true,"score":4.75,"address":{"street":"12 North Veli Street","city":"Madurai","zip":"625001","country":"IN"},"orders":[`
+	for i := range 5 {
+		if i > 0 {
+			doc += ","
+		}
+		doc += fmt.Sprintf(order, 1001+i)
+	}
+	return doc + `],"next":null}`
+}()
 
 // find chooses by path, without its query, skipping leading segments that it doesn't know.
 func (s *Server) find(path []byte) answer {

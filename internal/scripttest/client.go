@@ -15,29 +15,44 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 )
 
 // client speaks the protocol of a run to one address, keeping its connection.
 type client struct {
-	transport *http.Transport
-	protocol  Protocol
-	address   string
+	transport interface {
+		http.RoundTripper
+		CloseIdleConnections()
+	}
+	protocol Protocol
+	address  string
 }
 
 func newClient(p Protocol, address string) *client {
+	secure := &tls.Config{InsecureSkipVerify: true} // the gateway made its certificate itself
+	if p == H3 {
+		return &client{protocol: p, address: address, transport: &http3.Transport{TLSClientConfig: secure, DisableCompression: true, QUICConfig: &quic.Config{EnableStreamResetPartialDelivery: true}}}
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!p.h2())
 	protocols.SetHTTP2(p == H2)
 	protocols.SetUnencryptedHTTP2(p == H2C)
 	return &client{protocol: p, address: address, transport: &http.Transport{
 		Protocols:             protocols,
-		TLSClientConfig:       &tls.Config{InsecureSkipVerify: true}, // the gateway made its certificate itself
+		TLSClientConfig:       secure,
 		DisableCompression:    true,
 		ExpectContinueTimeout: 3 * time.Second,
 	}}
 }
 
-func (c *client) close() { c.transport.CloseIdleConnections() }
+func (c *client) close() {
+	c.transport.CloseIdleConnections()
+	if t, ok := c.transport.(io.Closer); ok { // HTTP/3: and the socket
+		t.Close()
+	}
+}
 
 // response is what came of a request.
 type response struct {
@@ -74,7 +89,7 @@ func (c *client) do(r *http.Request, timeout time.Duration) *response {
 	a.status, a.proto, a.header = resp.StatusCode, resp.Proto, resp.Header
 	a.body, a.err = io.ReadAll(resp.Body)
 	a.trailer = resp.Trailer
-	if want := map[bool]string{true: "HTTP/2.0", false: "HTTP/1.1"}[c.protocol.h2()]; a.proto != want && a.err == nil {
+	if want := c.protocol.version(); a.proto != want && a.err == nil {
 		a.err = fmt.Errorf("the answer is %s, want %s", a.proto, want)
 	}
 	return a

@@ -27,7 +27,7 @@ var commands = map[string]*command{
 	"reload":    {0, 2, nil, nil, (*run).reload},
 	"wait":      {1, 1, nil, nil, (*run).wait},
 
-	"upstream": {1, 3, list("header file size trailer inform delay pause cut raw times"), list("echo chunked until-close close reset hang"),
+	"upstream": {1, 3, list("header file size trailer inform delay pause cut raw times path"), list("echo chunked until-close close reset hang gzip"),
 		(*run).upstream},
 	"stop-upstream":        {1, 1, nil, nil, (*run).stopUpstream},
 	"start-upstream":       {1, 1, nil, nil, (*run).startUpstream},

@@ -1,7 +1,7 @@
 // Package scripttest runs script tests: one txtar file each, in which a reader
 // sees the configuration, the requests and what must come of them. Each script
 // runs once over each protocol: http (HTTP/1.1), https (HTTP/1.1 over TLS), h2
-// (over TLS) and h2c (prior knowledge).
+// (over TLS), h2c (prior knowledge) and h3.
 //
 //	# a path without a route is a problem with a code
 //	upstream orders 200 'ok'
@@ -39,6 +39,7 @@
 //	    -trailer 'K: V'  -inform 103  -delay 100ms (before the head)  -pause 100ms (before the body)
 //	    -close (no answer)  -reset (no answer, RST)  -hang (no answer, ever)  -cut 10 (close after 10 bytes of body)
 //	    -raw FILE (these bytes)  -times N (so often; the next upstream line says what follows)
+//	    -gzip (the body compressed)  -path /x (only to requests of that path, whatever other lines say)
 //	stop-upstream NAME               connections are refused from now on; start-upstream NAME: no more
 //	upstream-calls NAME N            or N..M: so many requests came
 //	upstream-saw NAME LINE…          lines of the head of the last request; -match RE, -call N

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // fake is a gateway of a few lines, to prove the harness with. It knows the
@@ -23,6 +26,7 @@ import (
 type fake struct {
 	file   string
 	server *httptest.Server
+	http3  *http3.Server // on the same port, nil: none
 
 	mu      sync.Mutex
 	target  string
@@ -45,6 +49,18 @@ func startFake(t testing.TB, dir, file string) (Gateway, error) {
 	if strings.Contains(listen, "self_signed") {
 		f.server.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
 		f.server.StartTLS()
+		if strings.Contains(listen, " 3]") {
+			at := f.server.Listener.Addr().(*net.TCPAddr)
+			udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: at.IP, Port: at.Port})
+			if err != nil {
+				return nil, err
+			}
+			f.http3 = &http3.Server{Handler: f.server.Config.Handler, TLSConfig: &tls.Config{Certificates: f.server.TLS.Certificates}}
+			go func() {
+				f.http3.Serve(udp)
+				udp.Close()
+			}()
+		}
 	} else {
 		f.server.Start()
 	}
@@ -109,7 +125,13 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 
 func (f *fake) Address(string) string { return f.server.Listener.Addr().String() }
 func (f *fake) Admin() string         { return "" }
-func (f *fake) Close() error          { f.server.Close(); return nil }
+func (f *fake) Close() error {
+	f.server.Close()
+	if f.http3 != nil {
+		f.http3.Close()
+	}
+	return nil
+}
 
 func (f *fake) Reload(context.Context) error {
 	_, err := f.load()

@@ -28,13 +28,25 @@ const (
 	HTTPS Protocol = "https" // HTTP/1.1 over TLS
 	H2    Protocol = "h2"    // HTTP/2 over TLS
 	H2C   Protocol = "h2c"   // HTTP/2 with prior knowledge
+	H3    Protocol = "h3"    // HTTP/3
 )
 
 // Protocols are all of them, in the order in which a script runs over them.
-var Protocols = []Protocol{HTTP, HTTPS, H2, H2C}
+var Protocols = []Protocol{HTTP, HTTPS, H2, H2C, H3}
 
-func (p Protocol) tls() bool { return p == HTTPS || p == H2 }
+func (p Protocol) tls() bool { return p == HTTPS || p == H2 || p == H3 }
 func (p Protocol) h2() bool  { return p == H2 || p == H2C }
+
+// version is what an answer calls the protocol.
+func (p Protocol) version() string {
+	switch {
+	case p.h2():
+		return "HTTP/2.0"
+	case p == H3:
+		return "HTTP/3.0"
+	}
+	return "HTTP/1.1"
+}
 
 func (p Protocol) scheme() string {
 	if p.tls() {
@@ -45,6 +57,9 @@ func (p Protocol) scheme() string {
 
 // listen is the value of the configuration's listen key.
 func (p Protocol) listen() string {
+	if p == H3 {
+		return `{main: {address: "127.0.0.1:0", tls: self_signed, http: [1.1, 2, 3]}}`
+	}
 	if p.tls() {
 		return `{main: {address: "127.0.0.1:0", tls: self_signed}}`
 	}

@@ -3,6 +3,7 @@ package scripttest
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +26,8 @@ type upstream struct {
 	conns       map[net.Conn]struct{}
 	connections int
 	calls       []*call
-	plan        []*behaviour // the first that is not used up
+	plan        []*behaviour            // the first that is not used up
+	paths       map[string][]*behaviour // in place of plan, by path
 	stopped     chan struct{}
 	busy        sync.WaitGroup
 }
@@ -121,24 +123,53 @@ func (u *upstream) next(c *call) *behaviour {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.calls = append(u.calls, c)
-	b := u.plan[0]
+	path := pathOf(c.head)
+	plan, own := u.paths[path]
+	if !own {
+		plan = u.plan
+	}
+	b := plan[0]
 	if b.times > 0 {
-		if b.times--; b.times == 0 && len(u.plan) > 1 {
-			u.plan = u.plan[1:]
+		if b.times--; b.times == 0 && len(plan) > 1 {
+			plan = plan[1:]
 		}
+	}
+	if own {
+		u.paths[path] = plan
+	} else {
+		u.plan = plan
 	}
 	return b
 }
 
+// pathOf is the path in a request's first line.
+func pathOf(head []byte) string {
+	_, rest, _ := bytes.Cut(head, []byte(" "))
+	if i := bytes.IndexAny(rest, " ?"); i >= 0 {
+		rest = rest[:i]
+	}
+	return string(rest)
+}
+
 // then adds b behind a plan that ends, and replaces one that does not.
-func (u *upstream) then(b *behaviour) {
+func (u *upstream) then(path string, b *behaviour) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if last := u.plan[len(u.plan)-1]; last.times > 0 {
-		u.plan = append(u.plan, b)
-	} else {
-		u.plan = []*behaviour{b}
+	if path == "" {
+		u.plan = follow(u.plan, b)
+		return
 	}
+	if u.paths == nil {
+		u.paths = map[string][]*behaviour{}
+	}
+	u.paths[path] = follow(u.paths[path], b)
+}
+
+func follow(plan []*behaviour, b *behaviour) []*behaviour {
+	if n := len(plan); n > 0 && plan[n-1].times > 0 {
+		return append(plan, b)
+	}
+	return []*behaviour{b}
 }
 
 const maxHead = 1 << 20
@@ -354,8 +385,21 @@ func (r *run) upstream(a args) error {
 			}
 		}
 	}
-	u.then(b)
+	if a.has("gzip") {
+		b.compress()
+	}
+	u.then(a.option("path"), b)
 	return nil
+}
+
+// compress gzips the body.
+func (b *behaviour) compress() {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Write(b.body)
+	w.Close()
+	b.body = out.Bytes()
+	b.header = append(b.header, [2]string{"Content-Encoding", "gzip"})
 }
 
 func fieldsOf(lines []string) (fields [][2]string, err error) {
