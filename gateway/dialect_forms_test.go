@@ -259,6 +259,9 @@ routes:
 	}
 	client := connect.NewClient[reflectpb.ServerReflectionRequest, reflectpb.ServerReflectionResponse](http2Client(t), g.url("/other.Service/ServerReflectionInfo"), connect.WithGRPC())
 	st := client.CallBidiStream(t.Context())
+	if err := st.CloseRequest(); err != nil { // nothing is sent before that
+		t.Error(err)
+	}
 	if _, err := st.Receive(); connect.CodeOf(err) != connect.CodeUnimplemented {
 		t.Error(err)
 	}
