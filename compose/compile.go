@@ -30,7 +30,7 @@ type compiler struct {
 // Compile compiles the plan of a route; path is the route's in the document.
 // It reports false when there are problems.
 func Compile(r *config.Route, path string, o Options) (*Plan, bool) {
-	c := &compiler{Options: o, route: r, path: path, plan: &Plan{alone: o.Alone}, index: map[string]int{}}
+	c := &compiler{Options: o, route: r, path: path, plan: &Plan{alone: o.Alone, anyBody: o.AnyBody}, index: map[string]int{}}
 	c.plan.runs.New = func() any { return newRun(c.plan) }
 	if !c.nameCalls() {
 		return nil, false

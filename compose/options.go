@@ -22,6 +22,9 @@ type Options struct {
 	RPC func(service, method string) (exchange.Handler, error)
 	// Observer returns what counts the calls of that name. Nil: nobody counts.
 	Observer func(call string) Observer
+	// AnyBody lets clients send forms, XML and texts, too, where the route says which
+	// it takes. Else only JSON is: a form of another site needs no leave to be sent.
+	AnyBody bool
 	// Alone makes one call at a time, in the order of the file, so that a rehearsal
 	// is the same each time.
 	Alone bool

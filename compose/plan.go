@@ -17,6 +17,7 @@ type Plan struct {
 	readBody bool  // an expression uses the client's body
 	answer   answer
 	alone    bool      // one call at a time
+	anyBody  bool      // the client's body may be no JSON
 	runs     sync.Pool // of *run
 }
 

@@ -68,7 +68,11 @@ func (r *run) readRequest() error {
 			return exchange.MediaTypeUnsupported.Because(err)
 		}
 	}
-	v, err := rawjson.Decode(nil, string(x.Request.Header.Get("Content-Type")), text, rawjson.Limits{Bytes: maxRequest, Depth: 64})
+	kind := string(x.Request.Header.Get("Content-Type"))
+	if !r.plan.anyBody && !rawjson.IsJSON(kind) {
+		return exchange.MediaTypeUnsupported.Saying("The body must be JSON.")
+	}
+	v, err := rawjson.Decode(nil, kind, text, rawjson.Limits{Bytes: maxRequest, Depth: 64})
 	if err != nil {
 		e := exchange.RequestInvalid.Because(err)
 		e.Flaws = []exchange.Flaw{{Pointer: "#", Detail: err.Error()}}

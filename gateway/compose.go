@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"gopura/compose"
@@ -36,6 +37,7 @@ func (c *compiler) compose(r *config.Route, env *expr.Env, path string) (*compos
 			c.doc.Add(config.Problem{Pos: pos, Path: p.Path, Message: p.Message, Hint: p.Hint, Warning: p.Warning})
 		},
 		RPC:      c.grpcMethod,
+		AnyBody:  slices.ContainsFunc(c.policies(r), func(p config.Policy) bool { return p.Name == "content_types" }),
 		Alone:    c.cast != nil,
 		Observer: func(call string) compose.Observer { return c.g.metrics.Call(c.s.scope, r.Name, call) },
 	}

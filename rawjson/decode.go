@@ -40,7 +40,7 @@ func Decode(dst []byte, contentType string, body []byte, l Limits) (Value, error
 	}
 	start := len(dst)
 	switch {
-	case media == "" || media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"):
+	case isJSON(media):
 		return Parse(body, l)
 	case isLines(media):
 		dst, err = appendLines(dst, body, full)
@@ -158,4 +158,15 @@ func appendLines(dst, body []byte, l Limits) ([]byte, error) {
 		at += len(line) + 1
 	}
 	return append(dst, ']'), nil
+}
+
+// IsJSON reports whether Decode takes a body of that Content-Type for JSON; one
+// that says nothing is.
+func IsJSON(contentType string) bool {
+	media, _ := mediaType(contentType)
+	return isJSON(media)
+}
+
+func isJSON(media string) bool {
+	return media == "" || media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }
