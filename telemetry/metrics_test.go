@@ -264,6 +264,9 @@ func TestNames(t *testing.T) {
 	m.ReadStores(func() []StoreSample {
 		return []StoreSample{{Kind: "redis", Limits: []LimitSample{{Name: "l"}}, Shared: &SharedSample{Mode: "leased", OnFailure: "local"}}}
 	})
+	m.ReadCaches(func() CacheSample {
+		return CacheSample{Storages: []CacheStorage{{Name: "shared"}}, Owners: []CacheOwner{{Name: "r", Outcomes: []CacheOutcome{{Name: "hit", Count: 1}}}}}
+	})
 	m.Applied(1, "h", time.Now())
 	var b bytes.Buffer
 	m.Write(&b, "")

@@ -20,10 +20,12 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+	"google.golang.org/protobuf/proto"
 
 	"gopura/config"
 	"gopura/gateway"
 	"gopura/internal/testca"
+	"gopura/transcode"
 	"gopura/trial"
 )
 
@@ -57,6 +59,40 @@ func files(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// catalog is the service that the pages about gRPC speak of.
+const catalog = `syntax = "proto3";
+package shop.v1;
+import "google/api/annotations.proto";
+message Product { string id = 1; string name = 2; }
+message GetProductRequest { string id = 1; }
+service Catalog {
+  rpc GetProduct(GetProductRequest) returns (Product) { option (google.api.http) = {get: "/v1/products/{id}"}; }
+}
+service Prices { rpc Get(GetProductRequest) returns (Product); }
+`
+
+// descriptors writes the descriptor sets that pages name.
+func descriptors(t *testing.T, dir string) {
+	t.Helper()
+	source := filepath.Join(dir, "catalog.proto")
+	if err := os.WriteFile(source, []byte(catalog), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, _, err := transcode.Compile(t.Context(), []string{source}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := proto.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"catalog.pb", "prices.pb"} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,6 +135,7 @@ func TestSnippets(t *testing.T) {
 		t.Run(d.path, func(t *testing.T) {
 			dir := t.TempDir()
 			files(t, dir)
+			descriptors(t, dir)
 			for _, b := range d.blocks {
 				switch b.language {
 				case "yaml":
