@@ -109,7 +109,8 @@ the pepper. All replicas accept the key at once, unless somebody tried it before
 		}),
 	}
 	configFlag(cmd, &path)
-	cmd.Flags().StringVar(&k.Owner, "owner", "client", "whose key it is")
+	cmd.Flags().StringVar(&k.Owner, "owner", "", "whose key it is")
+	cmd.MarkFlagRequired("owner")
 	cmd.Flags().StringVar(&id, "id", "", "a name for the key: the claim key_id, and what to revoke it by")
 	cmd.Flags().StringVar(&claims, "claims", "", "what is known of the owner, as a JSON object")
 	cmd.Flags().DurationVar(&life, "expires", 0, "how long the key is good; 0: until it is revoked")

@@ -69,8 +69,8 @@ routes:
 		says string
 		args []string
 	}{
-		{"there already", []string{"add", "partners", "--hash", "sha256:" + strings.Repeat("ab", 32)}},
-		{"never the key itself", []string{"add", "partners", "--hash", made[1]}},
+		{"there already", []string{"add", "partners", "--owner", "client", "--hash", "sha256:" + strings.Repeat("ab", 32)}},
+		{"never the key itself", []string{"add", "partners", "--owner", "client", "--hash", made[1]}},
 		{"is a JSON object", []string{"add", "partners", "--claims", "plan=gold"}},
 		{`there is no source of identity "files"`, []string{"list", "files"}},
 		{"which keys?", []string{"revoke", "partners"}},
