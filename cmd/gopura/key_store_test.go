@@ -71,7 +71,7 @@ routes:
 	}{
 		{"there already", []string{"add", "partners", "--owner", "client", "--hash", "sha256:" + strings.Repeat("ab", 32)}},
 		{"never the key itself", []string{"add", "partners", "--owner", "client", "--hash", made[1]}},
-		{"is a JSON object", []string{"add", "partners", "--claims", "plan=gold"}},
+		{"is a JSON object", []string{"add", "partners", "--owner", "client", "--claims", "plan=gold"}},
 		{`there is no source of identity "files"`, []string{"list", "files"}},
 		{"which keys?", []string{"revoke", "partners"}},
 		{"no such key", []string{"revoke", "partners", "--owner", "nobody"}},
