@@ -195,6 +195,7 @@ func TestTransportClose(t *testing.T) {
 	busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
 	eventually(t, "a call", func() bool { return up.accepted() == 1 })
 	idle.get("/x")
+	eventually(t, "an idle connection", func() bool { _, idle := tr.Stats(); return idle == 1 })
 	tr.Close()
 	if open, idle := tr.Stats(); open != 1 || idle != 0 {
 		t.Errorf("%d open, %d idle", open, idle)

@@ -194,8 +194,9 @@ func TestUpstreamTimeouts(t *testing.T) {
 		if r := c.want("POST", 504); r.code != "upstream_timeout" {
 			t.Errorf("got %+v", r)
 		}
-		// The time begins when the kernel's buffers are full.
-		if d := time.Since(start); d < 200*time.Millisecond || d > 2*time.Second {
+		// The time begins when the kernel's buffers are full, which a busy machine
+		// takes a while to do; without the timeout it would never end.
+		if d := time.Since(start); d < 200*time.Millisecond || d > 10*time.Second {
 			t.Errorf("took %v", d)
 		}
 	})
