@@ -56,8 +56,9 @@ func startTraffic(l Limiter) *traffic {
 
 func (tr *traffic) end() { close(tr.stop); tr.done.Wait() }
 
-// slack is what a busy machine may add to a wait.
-const slack = 150 * time.Millisecond
+// slack is what a busy machine may add to a wait, and the race detector beside
+// the tests of other packages.
+var slack = map[bool]time.Duration{false: 150 * time.Millisecond, true: time.Second}[raceEnabled]
 
 // TestFailures breaks a real server in each way that servers break, under
 // load, and wants: decisions go on by OnFailure, none waits longer than the
