@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quic-go/quic-go"
+
 	"gopura/exchange"
 )
 
@@ -77,46 +79,56 @@ func (st *stream) relay() error {
 	if err := st.flush(); err != nil {
 		return err
 	}
-	if err := x.Interruptible(tunnelCut{up}); err != nil {
+	cut := &tunnelCut{str: st.str, up: up}
+	if err := x.Interruptible(cut); err != nil {
 		return err
 	}
-	defer x.Release()
+	defer cut.stop(x)
 
-	var both sync.WaitGroup
-	both.Go(func() { st.upward(up) })
+	upward := make(chan struct{})
+	go func() {
+		defer close(upward)
+		if st.upward(up) {
+			cut.after(halfOpen)
+		} else {
+			up.Close() // an end that was none must not look like one
+		}
+	}()
 	err := st.downward(up)
+	if cause := x.Cancelled(); cause != nil {
+		err = cause
+	}
 	if err != nil {
-		st.body.Close()
-		both.Wait()
+		cut.cut()
+		<-upward
 		return err
 	}
 	st.unwatch()
 	st.str.Close()
-	str := st.str
-	late := time.AfterFunc(halfOpen, func() { str.CancelRead(codeNo) })
-	both.Wait()
-	late.Stop()
+	late := time.NewTimer(halfOpen)
+	defer late.Stop()
+	select {
+	case <-upward:
+	case <-late.C:
+		cut.cut()
+		<-upward
+	}
 	return nil
 }
 
-// upward moves what the client sends.
-func (st *stream) upward(up exchange.Tunnel) {
+// upward moves what the client sends, and reports whether that has ended well.
+func (st *stream) upward(up exchange.Tunnel) (whole bool) {
 	for {
 		p, err := st.body.Next()
 		if err == nil {
 			_, err = up.Write(p)
 		}
-		switch err {
-		case nil:
-			continue
-		case io.EOF:
-			if up.CloseWrite() == nil {
-				time.AfterFunc(halfOpen, func() { up.Close() })
-				return
-			}
+		if err == io.EOF {
+			return up.CloseWrite() == nil
 		}
-		up.Close() // an end that was none must not look like one
-		return
+		if err != nil {
+			return false
+		}
 	}
 }
 
@@ -144,9 +156,36 @@ func (st *stream) downward(up exchange.Tunnel) error {
 	}
 }
 
-// tunnelCut breaks the tunnel off for the exchange, whose canceller holds locks
-// that closing may need.
-type tunnelCut struct{ up exchange.Tunnel }
+// tunnelCut ends both directions of a tunnel, whatever they wait for: either
+// side may take nothing.
+type tunnelCut struct {
+	str     *quic.Stream
+	up      exchange.Tunnel
+	late    *time.Timer
+	running sync.WaitGroup // of cuts
+}
 
-// Interrupt implements the exchange's interrupter.
-func (t tunnelCut) Interrupt() { go t.up.Close() }
+func (t *tunnelCut) cut() {
+	t.up.Close()
+	t.str.CancelRead(codeRequestCancelled)
+	t.str.CancelWrite(codeRequestCancelled)
+}
+
+// Interrupt implements exchange.Interrupter. The canceller holds locks that
+// cutting needs.
+func (t *tunnelCut) Interrupt() { t.running.Go(t.cut) }
+
+// after cuts when d has passed.
+func (t *tunnelCut) after(d time.Duration) {
+	t.running.Add(1)
+	t.late = time.AfterFunc(d, func() { t.cut(); t.running.Done() })
+}
+
+// stop returns when nothing will be cut any more. Both directions have ended.
+func (t *tunnelCut) stop(x *exchange.Exchange) {
+	x.Release()
+	if t.late != nil && t.late.Stop() {
+		t.running.Done()
+	}
+	t.running.Wait()
+}

@@ -3,7 +3,9 @@ package h3
 import (
 	"io"
 	"net"
+	"sync"
 	"testing"
+	"time"
 
 	"gopura/exchange"
 )
@@ -61,3 +63,56 @@ func TestWebSocketOfAnotherHandshake(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A tunnel whose one direction breaks is over, though the target does not take
+// what the client sends.
+func TestTunnelThatBreaks(t *testing.T) {
+	f := start(t, Config{}, func(x *exchange.Exchange) {
+		x.Response.Status, x.Response.Tunnel = 101, &stuckTunnel{closed: make(chan struct{}), breaks: true}
+		x.Response.Header.Add("Sec-WebSocket-Accept", acceptKey(x.Request.Header.Get("sec-websocket-key")))
+	})
+	w := dial(t, f, nil)
+	w.request(fields(":method: CONNECT", ":protocol: websocket"), frame(frameData, []byte("hello")))
+	f.recorded("GET upstream_broken")
+}
+
+// An exchange that is cancelled loses its tunnel, also while the client takes
+// nothing.
+func TestTunnelThatIsCancelled(t *testing.T) {
+	cancel := make(chan *exchange.Exchange, 1)
+	f := start(t, Config{}, func(x *exchange.Exchange) {
+		x.Response.Status, x.Response.Tunnel = 101, &stuckTunnel{closed: make(chan struct{})}
+		x.Response.Header.Add("Sec-WebSocket-Accept", acceptKey(x.Request.Header.Get("sec-websocket-key")))
+		cancel <- x
+	})
+	w := dial(t, f, nil)
+	w.request(fields(":method: CONNECT", ":protocol: websocket"), frame(frameData, []byte("hello")))
+	x := <-cancel
+	time.Sleep(100 * time.Millisecond) // until the window of the client, who does not read, is full
+	x.Cancel(exchange.Draining.Because(nil))
+	f.recorded("GET draining")
+}
+
+// stuckTunnel takes nothing, and gives more than anybody reads, or breaks a
+// moment after writes began to hang.
+type stuckTunnel struct {
+	closed chan struct{}
+	once   sync.Once
+	breaks bool
+}
+
+func (s *stuckTunnel) Read(p []byte) (int, error) {
+	select {
+	case <-s.closed:
+		return 0, net.ErrClosed
+	default:
+	}
+	if s.breaks {
+		time.Sleep(50 * time.Millisecond)
+		return 0, io.ErrUnexpectedEOF
+	}
+	return len(p), nil
+}
+func (s *stuckTunnel) Write([]byte) (int, error) { <-s.closed; return 0, net.ErrClosed }
+func (s *stuckTunnel) CloseWrite() error         { return nil }
+func (s *stuckTunnel) Close() error              { s.once.Do(func() { close(s.closed) }); return nil }
