@@ -73,7 +73,7 @@ func TestTunnelThatBreaks(t *testing.T) {
 	})
 	w := dial(t, f, nil)
 	w.request(fields(":method: CONNECT", ":protocol: websocket"), frame(frameData, []byte("hello")))
-	f.recorded("GET upstream_broken")
+	f.recorded("GET upstream_broken_body")
 }
 
 // An exchange that is cancelled loses its tunnel, also while the client takes
