@@ -355,6 +355,23 @@ func TestPanicIsAReset(t *testing.T) {
 	}
 }
 
+// A body that panics when it is closed takes no limit and no record along.
+func TestPanicOfABody(t *testing.T) {
+	f := start(t, Config{}, func(x *exchange.Exchange) {
+		answer(x, 200, "ok")
+		x.Response.Body = angryBody{x.Response.Body}
+	})
+	c := f.client()
+	if resp, err := c.Get("https://shop.test/"); err == nil {
+		body(resp)
+	}
+	f.recorded("GET ok")
+}
+
+type angryBody struct{ exchange.Body }
+
+func (angryBody) Close() error { panic("on purpose") }
+
 // Shutdown lets what is under way end, says so to clients, and takes nothing new.
 func TestShutdown(t *testing.T) {
 	began, finish := make(chan struct{}), make(chan struct{})

@@ -117,9 +117,7 @@ func (st *stream) run() {
 	}()
 	st.stay = context.AfterFunc(st.str.Context(), st.gone)
 	code := st.serve()
-	if body := st.x.Response.Body; body != nil {
-		body.Close()
-	}
+	whole := st.closeBody()
 	st.unwatch()
 	c.forget(st)
 	// The client sees the end only when nothing of the exchange is left: what it
@@ -131,7 +129,21 @@ func (st *stream) run() {
 	}
 	st.close(code)
 	st.letGo()
-	reuse = true
+	reuse = whole // what somebody panicked over is not used again
+}
+
+// closeBody gives up the body of the answer, and reports whether that went well:
+// limits and records must be told about the end of an exchange in any case.
+func (st *stream) closeBody() (whole bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			st.panicked(v)
+		}
+	}()
+	if body := st.x.Response.Body; body != nil {
+		body.Close()
+	}
+	return true
 }
 
 // serve makes the answer and writes it. It returns the code with which the
