@@ -217,7 +217,7 @@ func (c *compiler) each(k *call, path string, used *usage) *expr.Env {
 		return c.env
 	}
 	k.each = &each{max: f.Max, limit: f.Limit, unique: f.Unique}
-	k.each.in = c.program(c.env, f.In, expr.Any, path+".in", used)
+	k.each.in = c.program(c.env, f.In, expr.List, path+".in", used)
 	env, err := c.Env.With(append(slices.Clone(c.names), bodyName, f.As))
 	if err != nil {
 		c.problem(path+".as", "", 0, "", err.Error())

@@ -156,6 +156,9 @@ func (c *compiler) twins() {
 
 // warn says what is allowed and probably not meant.
 func (c *compiler) warn() {
+	if c.failed {
+		return // what uses what is not known
+	}
 	used := map[int]bool{}
 	for _, i := range c.plan.answer.uses {
 		used[i] = true

@@ -71,7 +71,7 @@ func (c *compiler) respond() {
 			c.problem(path+".status", "", 0, "", "a status is a number from 200 to 599")
 		}
 	} else {
-		a.choose = c.program(c.env, r.Status, expr.Any, path+".status", used)
+		a.choose = c.program(c.env, r.Status, expr.Number, path+".status", used)
 	}
 	for _, h := range r.Headers {
 		t := c.template(c.env, h.Value, 0, expr.Header, path+".headers."+h.Name, h.Value, used)

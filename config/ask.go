@@ -48,6 +48,9 @@ func ParseAsk(text string) (a Ask, at int, why, hint string) {
 			return a, offset + i, "a query needs a path before it", quote(a.Service + "/" + rest[i:])
 		}
 	}
+	if strings.HasSuffix(a.Service, ":") && strings.HasPrefix(a.Target, "//") {
+		return a, offset, "a call names a service, not a URL", "services: { name: " + a.Service + "//… }, and METHOD name/path"
+	}
 	if a.Service == "" {
 		return a, offset, "names no service before the path", "METHOD service/path"
 	}
@@ -89,8 +92,11 @@ func askOf(text string) Ask {
 
 // checkAsk complains about the text of a call.
 func checkAsk(at *At, text string) {
-	_, offset, why, hint := ParseAsk(text)
+	a, offset, why, hint := ParseAsk(text)
 	if why == "" {
+		if a.Method != "" {
+			checkMethod(at, "call", at.Shown("call", a.Method), a.Method)
+		}
 		return
 	}
 	pos, path := at.place("call")

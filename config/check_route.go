@@ -71,6 +71,8 @@ func (m *Match) Check(at *At) {
 				hint = "did you mean " + quote(strings.ToUpper(method)) + "?"
 			}
 			at.Hint(hint, key, "%s is no method", at.Shown("methods", method))
+		default:
+			checkMethod(at, key, at.Shown("methods", method), method)
 		}
 	}
 	for i := range repeated(m.Methods, itself) {

@@ -107,6 +107,12 @@ func (a *At) Warn(key, format string, args ...any) {
 	a.d.problems.add(Problem{Pos: pos, Path: path, Message: fmt.Sprintf(format, args...), Warning: true})
 }
 
+// Advise is Warn with a hint.
+func (a *At) Advise(hint, key, format string, args ...any) {
+	pos, path := a.place(key)
+	a.d.problems.add(Problem{Pos: pos, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint, Warning: true})
+}
+
 // Shown is how a message shows the value of a key: quoted, or *** when it holds
 // a secret.
 func (a *At) Shown(key, text string) string {

@@ -212,6 +212,14 @@ func around(places map[string]Pos, path string) (Pos, string) {
 		if pos, ok := places[path]; ok || path == "" {
 			return pos, path
 		}
+		if i := strings.LastIndexByte(path, '['); i >= 0 && strings.HasSuffix(path, "]") {
+			// An element of a list that stands for its struct: merge.parts[1], written as merge: [a, b].
+			if dot := strings.LastIndexByte(path[:i], '.'); dot >= 0 {
+				if pos, ok := places[path[:dot]+path[i:]]; ok {
+					return pos, path
+				}
+			}
+		}
 		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 	}
 }

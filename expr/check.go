@@ -319,7 +319,7 @@ func firstIssue(src string, issues *cel.Issues) error {
 		}
 	}
 	msg, _, _ := strings.Cut(first.Message, "\n")
-	return &Error{Offset: offsetOf(src, first.Location.Line(), first.Location.Column()), Message: msg}
+	return &Error{Offset: offsetOf(src, first.Location.Line(), first.Location.Column()), Message: plainly(msg)}
 }
 
 // offsetOf turns a line (from 1) and a column in characters into a byte offset.

@@ -102,10 +102,12 @@ const (
 	Any    Kind = iota // any CEL value
 	Bool               // true or false
 	String             // a text, or what has an obvious text: number, bool, time
+	List               // a list, as far as can be told
+	Number             // a whole number, as far as can be told
 )
 
 // String returns the word used in messages.
-func (k Kind) String() string { return [...]string{"value", "bool", "text"}[k] }
+func (k Kind) String() string { return [...]string{"value", "bool", "text", "list", "number"}[k] }
 
 // Compile compiles an expression. What is wrong with the text is an *Error.
 func (e *Env) Compile(text string, kind Kind) (*Program, error) {
@@ -132,6 +134,9 @@ func (e *Env) compile(text string, kind Kind) (*Program, error) {
 	}
 	if err := acceptType(checked.OutputType(), kind); err != nil {
 		return nil, err
+	}
+	if kind == List || kind == Number {
+		kind = Any // what parts of documents are is only known when they are there
 	}
 	p := &Program{env: e, text: text, kind: kind, facts: c.used, vars: c.vars}
 	if p.shortcut(checked.NativeRep().Expr()); p.fact == nil || kind == Bool {
@@ -179,6 +184,18 @@ func acceptType(t *cel.Type, kind Kind) error {
 		}
 		return &Error{Message: fmt.Sprintf("the expression must be a text, but it is a %s", cel.FormatCELType(t)),
 			Hint: `use string(…), or .join(",") for a list`}
+	case List:
+		if t.IsExactType(cel.DynType) || t.IsExactType(cel.NullType) || t.Kind() == cel.ListKind {
+			return nil
+		}
+		return &Error{Message: fmt.Sprintf("the expression must be a list, but it is a %s", cel.FormatCELType(t))}
+	case Number:
+		for _, ok := range []*cel.Type{cel.DynType, cel.IntType, cel.UintType, cel.DoubleType} {
+			if t.IsExactType(ok) {
+				return nil
+			}
+		}
+		return &Error{Message: fmt.Sprintf("the expression must be a number, but it is a %s", cel.FormatCELType(t))}
 	}
 	return nil
 }

@@ -202,9 +202,16 @@ func TestCompileErrors(t *testing.T) {
 		{`request.method`, Bool, 0, "the expression must be true or false, but it is a string"},
 		{`[1]`, String, 0, `the expression must be a text, but it is a list(int) (use string(…), or .join(",") for a list)`},
 		{`has(request.method)`, Bool, 4, `request.method is always there (compare it with "")`},
-		{`1 + `, Any, 4, "Syntax error: mismatched input '<EOF>'"},
-		{``, Any, 0, "Syntax error"},
-		{`request.method + 1`, Any, 15, "found no matching overload for '_+_'"},
+		{`1 + `, Any, 4, "syntax error: something is missing at the end"},
+		{``, Any, 0, "syntax error: something is missing at the end"},
+		{`{"u": user +}`, Any, 12, `syntax error: unexpected "}"`},
+		{`size(header["x"]`, Any, 16, "syntax error: a ) is missing at the end"},
+		{`a # b`, Any, 2, `syntax error: unexpected "#"`},
+		{`request.method`, List, 0, "the expression must be a list, but it is a string"},
+		{`"x"`, Number, 0, "the expression must be a number, but it is a string"},
+		{`request.method.startsWith(1)`, Any, 25, "startsWith of a string does not take (int)"},
+		{`size(1)`, Any, 4, "size does not take (int)"},
+		{`request.method + 1`, Any, 15, "string + int does not go together"},
 	} {
 		_, err := env.Compile(c.text, c.kind)
 		var e *Error
