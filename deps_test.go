@@ -21,8 +21,9 @@ var law = map[string]string{
 	"rawjson":    "",
 	"expr":       "exchange config rawjson",
 	"h1":         "exchange",
-	"h2":         "exchange h1",
-	"h3":         "exchange h1",
+	"semantics":  "exchange",
+	"h2":         "exchange semantics",
+	"h3":         "exchange semantics",
 	"telemetry":  "exchange lifetime",
 	"store":      "exchange lifetime",
 	"upstream":   "exchange lifetime h1 h2",
@@ -107,7 +108,7 @@ func TestImportLaw(t *testing.T) {
 
 // TestVocabularyIsLight keeps net/http out of what everything imports.
 func TestVocabularyIsLight(t *testing.T) {
-	for _, p := range list(t, "./exchange", "./lifetime", "./route", "./h1") {
+	for _, p := range list(t, "./exchange", "./lifetime", "./route", "./h1", "./semantics") {
 		if slices.Contains(p.Deps, "net/http") {
 			t.Errorf("%s depends on net/http", p.ImportPath)
 		}

@@ -2,7 +2,6 @@ package h1
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"gopura/exchange"
 )
@@ -88,25 +87,10 @@ func field(line []byte) (f exchange.Field, ok bool) {
 	for len(v) > 0 && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
 		v = v[:len(v)-1]
 	}
-	if !validValue(v) {
+	if !exchange.ValidValue(v) {
 		return f, false
 	}
 	return exchange.Field{Name: line[:colon:colon], Value: v[:len(v):len(v)]}, true
-}
-
-// validValue is exchange.ValidValue, eight bytes at a time.
-func validValue(v []byte) bool {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	for len(v) >= 8 {
-		w := binary.LittleEndian.Uint64(v)
-		d := w ^ ones*0x7f
-		// A byte below 0x20, or equal to 0x7f. False alarms are looked at again.
-		if ((w-ones*0x20)&^w|(d-ones)&^d)&high != 0 && !exchange.ValidValue(v[:8]) {
-			return false
-		}
-		v = v[8:]
-	}
-	return exchange.ValidValue(v)
 }
 
 // Names that the wire owns, sorted by length in the switch of take.
@@ -200,15 +184,9 @@ func (m *framing) take(f exchange.Field) (mine bool, err *exchange.Error) {
 // takeLength parses Content-Length: digits, once (RFC 9112 §6.3 would let
 // equal repetitions pass; one reading is safer than two that agree today).
 func (m *framing) takeLength(v []byte) *exchange.Error {
-	if m.length >= 0 || len(v) == 0 || len(v) > 18 {
+	n, ok := exchange.ParseLength(v)
+	if !ok || m.length >= 0 {
 		return exchange.BadFraming.Saying("Content-Length must be one number.")
-	}
-	var n int64
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return exchange.BadFraming.Saying("Content-Length must be one number.")
-		}
-		n = n*10 + int64(c-'0')
 	}
 	m.length = n
 	return nil

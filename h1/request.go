@@ -2,7 +2,6 @@ package h1
 
 import (
 	"bytes"
-	"net/netip"
 
 	"gopura/exchange"
 )
@@ -105,10 +104,8 @@ func (p *requestParser) requestLine(r *exchange.Request, line []byte, lim *Limit
 		return exchange.VersionUnknown.Because(nil)
 	}
 	p.minor = version[7] - '0'
-	for _, c := range target {
-		if c <= ' ' || c >= 0x7f || c == '#' {
-			return exchange.BadTarget.Because(nil)
-		}
+	if !exchange.ValidTarget(target) {
+		return exchange.BadTarget.Because(nil)
 	}
 	r.Target = target
 	return p.target(r, target)
@@ -132,11 +129,7 @@ func (p *requestParser) target(r *exchange.Request, t []byte) *exchange.Error {
 		r.Authority = authority
 		t = rest
 	}
-	if i := bytes.IndexByte(t, '?'); i >= 0 {
-		r.Path, r.Query = t[:i:i], t[i+1:]
-	} else {
-		r.Path = t
-	}
+	r.Path, r.Query = exchange.SplitTarget(t)
 	if len(r.Path) == 0 {
 		r.Path = rootPath
 	}
@@ -185,7 +178,7 @@ func (p *requestParser) finish(r *exchange.Request) *exchange.Error {
 		return exchange.BadHost.Saying("The Host header differs from the request target.")
 	}
 	if p.hosts == 1 || r.Authority != nil {
-		host, ok := SplitHost(r.Authority)
+		host, ok := exchange.SplitHost(r.Authority)
 		if !ok {
 			return exchange.BadHost.Because(nil)
 		}
@@ -214,69 +207,6 @@ func upgradable(p *requestParser, r *exchange.Request) bool {
 // persistent says whether the client keeps the connection (RFC 9112 §9.3).
 func (m *framing) persistent() bool {
 	return !m.close && (m.minor == 1 || m.keepAlive)
-}
-
-// SplitHost checks an authority (uri-host [ ":" port ], RFC 9110 §7.2) and
-// returns its host without port and trailing dot; the caller lower-cases it. A
-// name is letters, digits, "-", "_" and "."; what RFC 3986 allows beyond that
-// (percent-encoding, commas, …) is only ever seen in attacks.
-func SplitHost(a []byte) (host []byte, ok bool) {
-	if len(a) == 0 || len(a) > 261 {
-		return nil, false
-	}
-	if a[0] == '[' {
-		end := bytes.IndexByte(a, ']')
-		if end < 0 || !validPort(a[end+1:]) || bytes.IndexByte(a[:end], '%') >= 0 {
-			return nil, false
-		}
-		ip, err := netip.ParseAddr(string(a[1:end]))
-		if err != nil || !ip.Is6() {
-			return nil, false
-		}
-		return a[: end+1 : end+1], true
-	}
-	end := len(a)
-	for i, c := range a {
-		if c == ':' {
-			end = i
-			break
-		}
-		if !hostByte(c) {
-			return nil, false
-		}
-	}
-	if !validPort(a[end:]) {
-		return nil, false
-	}
-	host = a[:end:end]
-	if n := len(host); n > 1 && host[n-1] == '.' { // "example.com." is the same host
-		host = host[:n-1]
-	}
-	if len(host) == 0 || host[0] == '.' || host[len(host)-1] == '.' {
-		return nil, false
-	}
-	return host, true
-}
-
-func hostByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || digit(c) || c == '-' || c == '.' || c == '_'
-}
-
-func validPort(p []byte) bool {
-	if len(p) == 0 {
-		return true
-	}
-	if p[0] != ':' || len(p) < 2 || len(p) > 6 {
-		return false
-	}
-	n := 0
-	for _, c := range p[1:] {
-		if !digit(c) {
-			return false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n <= 65535
 }
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }

@@ -80,5 +80,5 @@ func (p *responseParser) statusLine(line []byte) bool {
 	if p.status < 100 || p.status > 599 {
 		return false
 	}
-	return len(line) == 12 || line[12] == ' ' && validValue(line[13:])
+	return len(line) == 12 || line[12] == ' ' && exchange.ValidValue(line[13:])
 }

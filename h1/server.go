@@ -31,7 +31,7 @@ type Server struct {
 	config   atomic.Pointer[ServerConfig]
 	work     sync.Pool // *workspace
 	watch    *watch
-	date     dateCache
+	date     exchange.DateCache
 	draining atomic.Bool
 
 	mu     sync.Mutex
@@ -140,24 +140,4 @@ func (s *Server) Close() error {
 	cancel()
 	s.Shutdown(ctx)
 	return s.watch.close()
-}
-
-// dateCache formats the Date header once a second.
-type dateCache struct {
-	p atomic.Pointer[datedSecond]
-}
-
-type datedSecond struct {
-	unix int64
-	text []byte
-}
-
-func (d *dateCache) at(now time.Time) []byte {
-	sec := now.Unix()
-	p := d.p.Load()
-	if p == nil || p.unix != sec {
-		p = &datedSecond{sec, now.UTC().AppendFormat(nil, "Mon, 02 Jan 2006 15:04:05 GMT")}
-		d.p.Store(p)
-	}
-	return p.text
 }

@@ -64,7 +64,7 @@ func (c *conn) respond(ws *workspace) (keep bool) {
 	out := appendStatus(ws.out[:0], r.Status)
 	out = appendFields(out, &r.Header)
 	if !r.Header.Has("Date") {
-		out = append(append(append(out, "Date: "...), c.s.date.at(a.now)...), "\r\n"...)
+		out = append(append(append(out, "Date: "...), c.s.date.At(a.now)...), "\r\n"...)
 	}
 	switch {
 	case r.Status == 204:

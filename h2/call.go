@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"gopura/exchange"
+	"gopura/semantics"
 )
 
 // call is one exchange on a connection to a target: a stream. It is pooled, with
@@ -25,7 +26,8 @@ type call struct {
 	out outflow
 
 	over    func(*exchange.Exchange) // k.done, bound once
-	names   []byte                   // field names in lower case
+	fields  semantics.Fields
+	names   []byte // values that are put together
 	grpc    bool
 	head    bool // the method is HEAD
 	touched bool // a piece of the request body was taken
@@ -125,68 +127,45 @@ func (k *call) open() bool {
 
 // request encodes the request's head. The caller holds mu.
 func (c *upConn) request(k *call, r *exchange.Request) {
-	c.field(":method", r.Method)
+	c.Field(":method", r.Method)
 	if c.t.c.TLS != nil {
-		c.field(":scheme", "https")
+		c.Field(":scheme", "https")
 	} else {
-		c.field(":scheme", "http")
+		c.Field(":scheme", "http")
 	}
 	if c.t.c.Authority != "" {
-		c.field(":authority", c.t.c.Authority)
+		c.Field(":authority", c.t.c.Authority)
 	} else if len(r.Authority) > 0 {
-		c.field(":authority", stringOf(r.Authority))
+		c.Field(":authority", stringOf(r.Authority))
 	}
 	if r.Query != nil {
 		k.names = append(append(append(k.names[:0], r.Path...), '?'), r.Query...)
-		c.field(":path", stringOf(k.names))
+		c.Field(":path", stringOf(k.names))
 	} else {
-		c.field(":path", stringOf(r.Path))
+		c.Field(":path", stringOf(r.Path))
 	}
 	if d := k.x.Deadline; k.grpc && !d.IsZero() {
 		// What is left for the target, which is less than the client gave us.
 		k.names = exchange.AppendGRPCTimeout(k.names[:0], time.Until(d))
-		c.field("grpc-timeout", stringOf(k.names))
+		c.Field("grpc-timeout", stringOf(k.names))
 	}
 	for _, f := range r.Header.Fields() {
-		name, ok := k.lower(f.Name)
+		name, ok := k.fields.Request(f.Name)
 		if !ok || name == "grpc-timeout" && k.grpc && !k.x.Deadline.IsZero() {
 			continue
 		}
-		c.field(name, stringOf(f.Value))
+		c.Field(name, stringOf(f.Value))
 	}
 	if n := r.Body.Len(); n > 0 && !k.grpc {
 		k.names = strconv.AppendInt(k.names[:0], n, 10)
-		c.field("content-length", stringOf(k.names))
+		c.Field("content-length", stringOf(k.names))
 	}
 	if r.ExpectContinue {
-		c.field("expect", "100-continue")
+		c.Field("expect", "100-continue")
 	}
 	if r.Trailers {
-		c.field("te", "trailers")
+		c.Field("te", "trailers")
 	}
-}
-
-// lower returns a field name as HTTP/2 has them; it is valid until the next
-// call. Names that HTTP/2 has no place for are not ok.
-func (k *call) lower(name []byte) (string, bool) {
-	s := stringOf(name)
-	for i := range name {
-		if upper(name[i]) {
-			k.names = append(k.names[:0], name...)
-			for j, c := range k.names {
-				if upper(c) {
-					k.names[j] = c | 0x20
-				}
-			}
-			s = stringOf(k.names)
-			break
-		}
-	}
-	switch s {
-	case "", "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade", "content-length", "te", "host", "expect":
-		return "", false
-	}
-	return s, true
 }
 
 // send sends the body as far as it is here and the windows allow; a goroutine
@@ -236,8 +215,8 @@ func (k *call) ended(body exchange.Body, err error) error {
 		return nil
 	}
 	for _, f := range t.Fields() {
-		if name, ok := k.lower(f.Name); ok {
-			k.c.field(name, stringOf(f.Value))
+		if name, ok := k.fields.Request(f.Name); ok {
+			k.c.Field(name, stringOf(f.Value))
 		}
 	}
 	k.c.link.head(k.id, true)

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"gopura/exchange"
+	"gopura/semantics"
 )
 
 // What the connection's reader does with the frames of a call. An error that it
@@ -24,34 +25,23 @@ func (k *call) gotHeaders(c *upConn, f *http2.HeadersFrame, end bool) error {
 	if err := c.block.read(&c.link, f, h); err != nil {
 		return err
 	}
-	head := &c.block.head
+	head := &c.block.Head
 	switch {
 	case k.closed:
 		return c.charge(1)
-	case c.block.flaw != nil:
-		return k.malformed(c.block.flaw.Error())
+	case c.block.Flaw != nil:
+		return k.malformed(c.block.Flaw.Error())
 	case k.status != 0:
 		return k.gotTrailers(head, end)
 	}
-	status, ok := parseStatus(head)
+	status, ok := head.AnswerStatus()
 	if !ok {
 		return k.malformed(":status is missing or no status, or stands beside another pseudo-header")
 	}
 	if status < 200 {
 		return k.gotInterim(status, end)
 	}
-	return k.gotHead(status, head.length, end)
-}
-
-// parseStatus reads :status, the one pseudo-header of a response (RFC 9113
-// §8.3.2).
-func parseStatus(p *pseudo) (int, bool) {
-	const onlyStatus = 32
-	s := p.status
-	if p.known != onlyStatus || len(s) != 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
-		return 0, false
-	}
-	return int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0'), true
+	return k.gotHead(status, head.Length, end)
 }
 
 func (k *call) gotInterim(status int, end bool) error {
@@ -82,11 +72,11 @@ func (k *call) gotHead(status int, length int64, end bool) error {
 	return nil
 }
 
-func (k *call) gotTrailers(head *pseudo, end bool) error {
+func (k *call) gotTrailers(head *semantics.Head, end bool) error {
 	switch {
 	case !end: // RFC 9113 §8.1
 		return k.malformed("a header block after the head does not end the stream")
-	case head.known != 0 || head.length >= 0:
+	case head.Pseudo != 0 || head.Length >= 0:
 		return k.malformed("the trailers have a pseudo-header or a content-length")
 	case k.short():
 		return k.malformed("the body is shorter than content-length announces")

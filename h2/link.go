@@ -246,9 +246,9 @@ func (l *link) widen(by uint32) error {
 	return nil
 }
 
-// field encodes one field of a header block. The caller holds mu, and encodes
-// all fields of the block before it calls head.
-func (l *link) field(name, value string) {
+// Field encodes one field of a header block (see semantics.FieldWriter). The caller
+// holds mu, and encodes all fields of the block before it calls head.
+func (l *link) Field(name, value string) {
 	l.enc.WriteField(hpack.HeaderField{Name: name, Value: value})
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gopura/exchange"
 )
@@ -18,7 +17,7 @@ type Server struct {
 	config  atomic.Pointer[Config]
 	streams sync.Pool // *serverStream
 	work    workers
-	date    dateCache
+	date    exchange.DateCache
 
 	mu     sync.Mutex
 	conns  map[*serverConn]struct{}
@@ -142,24 +141,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}
 	return netip.AddrPort{}
-}
-
-// dateCache formats the Date field once a second.
-type dateCache struct {
-	p atomic.Pointer[datedSecond]
-}
-
-type datedSecond struct {
-	unix int64
-	text string
-}
-
-func (d *dateCache) at(now time.Time) string {
-	sec := now.Unix()
-	p := d.p.Load()
-	if p == nil || p.unix != sec {
-		p = &datedSecond{sec, now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")}
-		d.p.Store(p)
-	}
-	return p.text
 }

@@ -282,7 +282,7 @@ func (c *serverConn) trailers(f *http2.HeadersFrame, id uint32, end bool) error 
 		return c.calm.spend(costLate)
 	case st.ended || st.settled:
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeStreamClosed} // RFC 9113 §5.1
-	case !end || c.block.head.known != 0 || c.block.flaw != nil:
+	case !end || c.block.AsTrailer() != nil:
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeProtocol} // RFC 9113 §8.1
 	}
 	st.tail = tail

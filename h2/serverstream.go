@@ -1,8 +1,6 @@
 package h2
 
 import (
-	"errors"
-	"math/bits"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"gopura/exchange"
+	"gopura/semantics"
 )
 
 // serverStream is one request and its answer. It is pooled, with the memory of
@@ -23,13 +22,12 @@ type serverStream struct {
 	body serverBody
 
 	inform func(int, *exchange.Header) error // st.sendInform, bound once
-	names  []byte                            // see lower
+	fields semantics.Fields
 
 	// From the reader, before the stream is served.
-	head   pseudo
-	flaw   error
-	fields int  // number of them, without pseudo-headers
-	empty  bool // END_STREAM came with the head
+	head  semantics.Head
+	flaw  error
+	empty bool // END_STREAM came with the head
 
 	// Under the link's mu.
 	ended   bool            // the client has said END_STREAM
@@ -66,7 +64,7 @@ func (st *serverStream) begin(c *serverConn, id uint32, now time.Time) {
 
 // open takes over what the header block said.
 func (st *serverStream) open(b *block, end bool) {
-	st.head, st.flaw, st.fields = b.head, b.flaw, b.count-bits.OnesCount8(b.head.known)
+	st.head, st.flaw = b.Head, b.Flaw
 	st.ended, st.empty = end, end
 	if end {
 		st.in.finish()
@@ -79,7 +77,7 @@ func (st *serverStream) recycle() {
 	st.in.release()
 	st.x.Reset()
 	st.c, st.tail = nil, exchange.Header{}
-	st.head, st.flaw = pseudo{}, nil
+	st.head, st.flaw = semantics.Head{}, nil
 	s.streams.Put(st)
 }
 
@@ -89,8 +87,8 @@ func (st *serverStream) receive(p []byte, flow int, end bool) error {
 	st.held += len(p)
 	st.c.repay(flow - len(p))
 	st.got += int64(len(p))
-	if st.head.length >= 0 && st.got > st.head.length { // RFC 9113 §8.1.1
-		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol, Cause: errTooMuchData}
+	if st.head.Length >= 0 && st.got > st.head.Length { // RFC 9113 §8.1.1
+		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol, Cause: semantics.TooMuch}
 	}
 	if st.in.put(p, flow, false) != nil {
 		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeFlowControl}
@@ -103,8 +101,8 @@ func (st *serverStream) receive(p []byte, flow int, end bool) error {
 
 // finishBody takes note of END_STREAM. The caller holds the link's mu.
 func (st *serverStream) finishBody() error {
-	if st.head.length >= 0 && st.got != st.head.length { // RFC 9113 §8.1.1
-		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol, Cause: errTooLittleData}
+	if st.head.Length >= 0 && st.got != st.head.Length { // RFC 9113 §8.1.1
+		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol, Cause: semantics.TooLittle}
 	}
 	st.ended = true
 	if st.out.ended {
@@ -113,11 +111,6 @@ func (st *serverStream) finishBody() error {
 	st.in.finish()
 	return nil
 }
-
-var (
-	errTooMuchData   = errors.New("more data than content-length announces")
-	errTooLittleData = errors.New("less data than content-length announces")
-)
 
 // breakOff ends a stream that was reset: its exchange is cancelled, its body
 // broken, and nothing more is sent. The caller holds the link's mu.

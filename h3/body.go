@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gopura/exchange"
+	"gopura/semantics"
 )
 
 // requestBody is the body of a request: the DATA frames of its stream.
@@ -23,11 +24,7 @@ type requestBody struct {
 	closed atomic.Bool
 }
 
-var (
-	errBodyGivenUp = errors.New("h3: read of a closed request body")
-	errTooMuch     = errors.New("more data than content-length announces")
-	errTooLittle   = errors.New("less data than content-length announces")
-)
+var errBodyGivenUp = errors.New("h3: read of a closed request body")
 
 func (b *requestBody) start(length int64) {
 	b.length, b.frame, b.expect, b.silent, b.done, b.err = length, 0, false, false, false, nil
@@ -80,7 +77,7 @@ func (b *requestBody) advance() error {
 		switch {
 		case err == io.EOF:
 			if b.length > 0 {
-				return errTooLittle
+				return semantics.TooLittle
 			}
 			b.done = true
 			return nil
@@ -89,7 +86,7 @@ func (b *requestBody) advance() error {
 		case kind == frameData:
 			if b.length >= 0 {
 				if length > uint64(b.length) {
-					return errTooMuch
+					return semantics.TooMuch
 				}
 				b.length -= int64(length)
 			}
@@ -117,7 +114,7 @@ func (b *requestBody) advance() error {
 func (b *requestBody) trailer(length uint64) error {
 	st := b.st
 	if b.length > 0 {
-		return errTooLittle
+		return semantics.TooLittle
 	}
 	if err := st.gather(length); err != nil {
 		return err
@@ -126,11 +123,8 @@ func (b *requestBody) trailer(length uint64) error {
 	if err := block.decode(st.raw, &b.tail, st.c.conf); err != nil {
 		return err
 	}
-	if block.flaw == nil && block.head.known != 0 { // RFC 9114 §4.3
-		block.flaw = errPseudo
-	}
-	if block.flaw != nil {
-		return block.flaw
+	if block.tail != nil {
+		return block.tail
 	}
 	for {
 		kind, length, err := st.in.frame()
@@ -171,13 +165,11 @@ func (b *requestBody) broken(err error) error {
 		st.c.fail(ce)
 		return broken
 	}
-	for _, flaw := range [...]error{errTooMuch, errTooLittle, errBlockTooLarge, errPseudo, errFieldName, errFieldValue, errFramingAlias, errConnectionWide, errLength} {
-		if err == flaw { // RFC 9114 §4.1.2
-			broken := exchange.BadBody.Because(err)
-			st.x.Cancel(broken)
-			st.reset(codeMessage)
-			return broken
-		}
+	if _, malformed := err.(semantics.Flaw); malformed { // RFC 9114 §4.1.2
+		broken := exchange.BadBody.Because(err)
+		st.x.Cancel(broken)
+		st.reset(codeMessage)
+		return broken
 	}
 	if cause := st.x.Cancelled(); cause != nil {
 		return cause

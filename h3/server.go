@@ -23,6 +23,7 @@ type Server struct {
 	ln      *quic.Listener
 	streams sync.Pool // *stream
 	pending atomic.Int64
+	date    exchange.DateCache
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quic-go/qpack"
 	"github.com/quic-go/quic-go"
 
 	"gopura/exchange"
+	"gopura/semantics"
 )
 
 // stream is one request and its answer. It is pooled, with the memory of its
@@ -26,10 +26,9 @@ type stream struct {
 
 	block block // the head of the request
 
-	coded appender // a header block that is being written
-	enc   *qpack.Encoder
-	out   []byte // what is not yet written
-	names []byte // see lower
+	coder  coder // of a header block that is being written
+	fields semantics.Fields
+	out    []byte // what is not yet written
 
 	inform  func(int, *exchange.Header) error // st.sendInform, bound once
 	gone    func()                            // st.clientGone, bound once
@@ -39,19 +38,10 @@ type stream struct {
 	headed  bool                              // the final head is on its way
 }
 
-// appender is a slice that a qpack.Encoder writes to.
-type appender []byte
-
-// Write implements io.Writer.
-func (a *appender) Write(p []byte) (int, error) {
-	*a = append(*a, p...)
-	return len(p), nil
-}
-
 func newStream() *stream {
 	st := &stream{left: make(chan struct{}, 1)}
 	st.inform, st.gone = st.sendInform, st.clientGone
-	st.enc = qpack.NewEncoder(&st.coded)
+	st.coder.init()
 	st.body.st = st
 	st.x.Reset()
 	return st
@@ -95,8 +85,8 @@ func (st *stream) recycle() {
 	if cap(st.out) > maxKept {
 		st.out = nil
 	}
-	if cap(st.coded) > maxKept {
-		st.coded = nil
+	if cap(st.coder.coded) > maxKept {
+		st.coder.coded = nil
 	}
 	st.out = st.out[:0]
 	s.streams.Put(st)

@@ -1,4 +1,4 @@
-package h3
+package semantics
 
 import (
 	"crypto/rand"
@@ -8,38 +8,35 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quic-go/quic-go"
-
 	"gopura/exchange"
 )
 
-// An extended CONNECT (RFC 9220) becomes what the same request is over HTTP/1.1:
-// a GET with an upgrade. So routes, policies and transports know one kind.
-
 const websocket = "websocket"
 
-// upgrade makes an upgrade of an extended CONNECT.
-func (st *stream) upgrade() *exchange.Error {
-	q, h := &st.x.Request, &st.block.head
-	if st.in.ended() || h.length >= 0 || !exchange.ValidName(h.protocol) || exchange.EqualFold(bytesOf(h.protocol), "h2c") {
+// Tunnels reports whether the head is an extended CONNECT.
+func (h *Head) Tunnels() bool { return h.Pseudo&hasProtocol != 0 }
+
+// Upgrade makes of an extended CONNECT (RFC 8441, RFC 9220) what the same request is
+// over HTTP/1.1: a GET with an upgrade. So routes, policies and transports know one
+// kind. Ended says that the client sends nothing more.
+func (h *Head) Upgrade(x *exchange.Exchange, ended bool) *exchange.Error {
+	q := &x.Request
+	if ended || h.Length >= 0 || !exchange.ValidName(h.Protocol) || exchange.EqualFold(bytesOf(h.Protocol), "h2c") {
 		return exchange.BadRequest.Saying("The request is no valid beginning of a tunnel.")
 	}
-	q.Method, q.Upgrade = "GET", bytesOf(h.protocol)
+	q.Method, q.Upgrade = "GET", bytesOf(h.Protocol)
 	if exchange.EqualFold(q.Upgrade, websocket) && !q.Header.Has("sec-websocket-key") {
 		// RFC 8441 §5.1: the client has none; its target over HTTP/1.1 wants one.
 		var nonce [16]byte
 		rand.Read(nonce[:])
-		key := st.x.Arena.Grow(base64.StdEncoding.EncodedLen(len(nonce)))
+		key := x.Arena.Grow(base64.StdEncoding.EncodedLen(len(nonce)))
 		q.Header.AddBytes("sec-websocket-key", base64.StdEncoding.AppendEncode(key, nonce[:]))
 	}
-	st.body.start(-1)
-	st.body.silent = true
 	return nil
 }
 
-// acceptable reports whether the response opens the tunnel that was asked for.
-func (st *stream) acceptable() bool {
-	x := &st.x
+// accepted reports whether the response opens the tunnel that was asked for.
+func accepted(x *exchange.Exchange, root exchange.Root) bool {
 	switch {
 	case x.Response.Status == 200:
 		return true
@@ -49,12 +46,12 @@ func (st *stream) acceptable() bool {
 		return true
 	}
 	// RFC 6455 §4.1: we have said the key, so it is us who has to check.
-	accepted := string(x.Response.Header.Get("sec-websocket-accept")) == acceptKey(x.Request.Header.Get("sec-websocket-key"))
-	if !accepted {
-		x.DropResponse()
-		st.c.conf.Root.Refuse(x, exchange.UpstreamMalformed.Errorf("Sec-WebSocket-Accept does not belong to the key"))
+	if string(x.Response.Header.Get("sec-websocket-accept")) == acceptKey(x.Request.Header.Get("sec-websocket-key")) {
+		return true
 	}
-	return accepted
+	x.DropResponse()
+	root.Refuse(x, exchange.UpstreamMalformed.Errorf("Sec-WebSocket-Accept does not belong to the key"))
+	return false
 }
 
 func acceptKey(key []byte) string {
@@ -67,59 +64,66 @@ func acceptKey(key []byte) string {
 // halfOpen is how long one direction of a tunnel may outlive the other.
 const halfOpen = 30 * time.Second
 
-// relay answers 200 and then moves bytes both ways until both sides have ended,
-// or one has failed.
-func (st *stream) relay() error {
-	x := &st.x
+var errTunnelCut = exchange.ClientGone.Errorf("the tunnel was broken off, or one side has ended %s ago", halfOpen)
+
+// relay answers 200 and then moves bytes both ways until both sides have ended, or one
+// has failed. Nothing that the client sends reaches the target before it has accepted.
+func relay(x *exchange.Exchange, s Stream) error {
 	up := x.Response.Tunnel
 	defer up.Close()
-	x.Response.Header.Del("sec-websocket-accept")
+	x.Response.Header.Del("sec-websocket-accept") // RFC 8441 §5: the client has said no key
 	x.Response.Status = 200
-	st.head(&x.Response, -1)
-	if err := st.flush(); err != nil {
+	if err := s.Head(&x.Response, -1, false); err != nil {
 		return err
 	}
-	cut := &tunnelCut{str: st.str, up: up}
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	cut := &tunnelCut{s: s, up: up}
 	if err := x.Interruptible(cut); err != nil {
 		return err
 	}
 	defer cut.stop(x)
 
-	upward := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(upward)
-		if st.upward(up) {
+		defer close(ended)
+		if upward(s.Upload(), up) {
 			cut.after(halfOpen)
 		} else {
 			up.Close() // an end that was none must not look like one
 		}
 	}()
-	err := st.downward(up)
+	err := downward(s, up)
 	if cause := x.Cancelled(); cause != nil {
 		err = cause
 	}
+	if err == nil {
+		err = s.End()
+	}
+	if err == nil {
+		err = s.Flush()
+	}
 	if err != nil {
 		cut.cut()
-		<-upward
+		<-ended
 		return err
 	}
-	st.unwatch()
-	st.str.Close()
 	late := time.NewTimer(halfOpen)
 	defer late.Stop()
 	select {
-	case <-upward:
+	case <-ended:
 	case <-late.C:
 		cut.cut()
-		<-upward
+		<-ended
 	}
 	return nil
 }
 
 // upward moves what the client sends, and reports whether that has ended well.
-func (st *stream) upward(up exchange.Tunnel) (whole bool) {
+func upward(body exchange.Body, up exchange.Tunnel) (whole bool) {
 	for {
-		p, err := st.body.Next()
+		p, err := body.Next()
 		if err == nil {
 			_, err = up.Write(p)
 		}
@@ -132,18 +136,18 @@ func (st *stream) upward(up exchange.Tunnel) (whole bool) {
 	}
 }
 
-// downward moves what the target sends. A client may take it as slowly as it
-// likes: what waits for it is one window.
-func (st *stream) downward(up exchange.Tunnel) error {
+// downward moves what the target sends. A client may take it as slowly as it likes:
+// what waits for it is one window.
+func downward(s Stream, up exchange.Tunnel) error {
 	b := exchange.NewBuffer()
 	defer b.Release()
 	for {
 		n, err := up.Read(b.B[:])
 		if n > 0 {
-			if err := st.send(b.B[:n]); err != nil {
+			if err := s.Data(b.B[:n]); err != nil {
 				return err
 			}
-			if err := st.flush(); err != nil {
+			if err := s.Flush(); err != nil {
 				return err
 			}
 		}
@@ -156,23 +160,22 @@ func (st *stream) downward(up exchange.Tunnel) error {
 	}
 }
 
-// tunnelCut ends both directions of a tunnel, whatever they wait for: either
-// side may take nothing.
+// tunnelCut ends both directions of a tunnel, whatever they wait for: either side may
+// take nothing.
 type tunnelCut struct {
-	str     *quic.Stream
+	s       Stream
 	up      exchange.Tunnel
 	late    *time.Timer
-	running sync.WaitGroup // of cuts
+	running sync.WaitGroup // uses of s, which is used again when the relay is over
 }
 
 func (t *tunnelCut) cut() {
 	t.up.Close()
-	t.str.CancelRead(codeRequestCancelled)
-	t.str.CancelWrite(codeRequestCancelled)
+	t.s.Cut(errTunnelCut)
 }
 
-// Interrupt implements exchange.Interrupter. The canceller holds locks that
-// cutting needs.
+// Interrupt implements exchange.Interrupter. The canceller holds locks that cutting
+// needs.
 func (t *tunnelCut) Interrupt() { t.running.Go(t.cut) }
 
 // after cuts when d has passed.
