@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gopura/exchange"
 	"gopura/h1"
@@ -60,7 +61,7 @@ func FuzzDowngrade(f *testing.F) {
 			s.ServeConn(c, &exchange.Client{})
 		}
 	}()
-	tr := h1.NewTransport(h1.TransportConfig{Address: l.Addr().String(), MaxIdle: 1})
+	tr := h1.NewTransport(h1.TransportConfig{Address: l.Addr().String(), MaxIdle: 1, ResponseTimeout: 2 * time.Second})
 	f.Cleanup(func() { tr.Close() })
 	f.Fuzz(func(t *testing.T, method, authority, path, name, value string) {
 		x := new(exchange.Exchange)
