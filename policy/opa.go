@@ -218,7 +218,7 @@ func (o *opa) bodyOf(x *exchange.Exchange) (any, *exchange.Error, error) {
 		return nil, exchange.BodyTooLarge.Because(nil), nil
 	case len(text) == 0:
 		return nil, nil, nil
-	case !readable(&x.Request.Header):
+	case !plain(&x.Request.Header) || !takes(jsonTypes, &x.Request.Header):
 		return nil, exchange.MediaTypeUnsupported.Because(nil), nil
 	}
 	v, err := readJSON(text)

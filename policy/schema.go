@@ -27,6 +27,8 @@ type schema struct {
 	copies sync.Pool           // of *schemaCopy
 	types  map[string][]string // of its properties: what texts are turned into
 	items  map[string][]string // of the items of those that are lists
+	splits map[string]string   // what parts the items of a list that is one text
+	fits   map[string]string   // of path parameters: their names in the pattern
 }
 
 type schemaCopy struct {
@@ -62,16 +64,29 @@ func compileSchema(s *SchemaSpec) (*schema, error) {
 		return nil, err
 	}
 	at := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
-	files := &schemaFiles{dir: filepath.Dir(path), loaded: map[string]any{at: doc}}
-	first, err := files.compile(at)
+	files := &schemaFiles{dir: filepath.Dir(path), loaded: map[string]any{at: doc}, parse: parseJSON}
+	out, err := files.schema(at)
+	if err != nil {
+		return nil, err
+	}
+	out.types, out.items = propertyTypes(doc)
+	return out, nil
+}
+
+func parseJSON(_ string, text []byte) (any, error) {
+	return jsonschema.UnmarshalJSON(bytes.NewReader(text))
+}
+
+// schema compiles the schema at an address.
+func (l *schemaFiles) schema(at string) (*schema, error) {
+	first, err := l.compile(at)
 	if err != nil {
 		return nil, errors.New(oneLine(err.Error()))
 	}
-	files.closed = true
-	out := &schema{files: files.read}
-	out.types, out.items = propertyTypes(doc)
+	l.closed = true
+	out := &schema{files: l.read}
 	out.copies.New = func() any {
-		c, err := files.compile(at)
+		c, err := l.compile(at)
 		if err != nil {
 			return (*schemaCopy)(nil) // it could be compiled once
 		}
@@ -87,6 +102,7 @@ type schemaFiles struct {
 	loaded map[string]any
 	read   []string // the files, by path
 	closed bool     // all there is to load has been: nothing is written any more
+	parse  func(path string, text []byte) (any, error)
 }
 
 func (l *schemaFiles) compile(at string) (*schemaCopy, error) {
@@ -120,7 +136,7 @@ func (l *schemaFiles) Load(at string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	doc, err := l.parse(rel, text)
 	if err == nil {
 		l.loaded[at] = doc
 	}
@@ -188,6 +204,9 @@ func (s *schema) parameters(flaws []exchange.Flaw, in string, values map[string]
 	doc := make(map[string]any, len(values))
 	for name, list := range values {
 		types := s.types[name]
+		if by := s.splits[name]; by != "" && len(list) == 1 && slices.Contains(types, "array") {
+			list = strings.Split(list[0], by)
+		}
 		if len(list) == 1 && !slices.Contains(types, "array") {
 			doc[name] = typed(list[0], types)
 			continue

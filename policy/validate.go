@@ -18,13 +18,14 @@ const validateDoc = "Holds requests to a JSON Schema (2020-12, or what $schema s
 
 // Validate is the settings of validate.
 type Validate struct {
-	Pos      config.Pos  `yaml:"-"`
-	Body     *SchemaSpec `yaml:"body" doc:"The schema of the body."`
-	Query    *SchemaSpec `yaml:"query" doc:"The schema of the query parameters, as an object. A value counts as a number or boolean where the schema of its property asks for one; a parameter that is there several times is a list."`
-	Headers  *SchemaSpec `yaml:"headers" doc:"The schema of header fields, as an object with names in lower case. Only fields that are among its properties are looked at."`
-	MaxBody  config.Size `yaml:"max_body" default:"1MiB" min:"1" max:"64MiB" doc:"Bytes of a body that are held in memory."`
-	Optional bool        `yaml:"body_optional" doc:"A request may come without a body."`
-	Mode     string      `yaml:"mode" default:"enforce" enum:"enforce,shadow" doc:"shadow: count what would be refused, and let it pass."`
+	Pos      config.Pos   `yaml:"-"`
+	OpenAPI  *OpenAPISpec `yaml:"openapi" doc:"An operation of an OpenAPI document, in place of body, query and headers: its parameters and its body."`
+	Body     *SchemaSpec  `yaml:"body" doc:"The schema of the body."`
+	Query    *SchemaSpec  `yaml:"query" doc:"The schema of the query parameters, as an object. A value counts as a number or boolean where the schema of its property asks for one; a parameter that is there several times is a list."`
+	Headers  *SchemaSpec  `yaml:"headers" doc:"The schema of header fields, as an object with names in lower case. Only fields that are among its properties are looked at."`
+	MaxBody  config.Size  `yaml:"max_body" default:"1MiB" min:"1" max:"64MiB" doc:"Bytes of a body that are held in memory."`
+	Optional bool         `yaml:"body_optional" doc:"A request may come without a body."`
+	Mode     string       `yaml:"mode" default:"enforce" enum:"enforce,shadow" doc:"shadow: count what would be refused, and let it pass."`
 
 	referred []string // files that the schemas refer to, known once they are compiled
 }
@@ -42,31 +43,15 @@ func (s *Validate) Compile(env *Env) (exchange.Middleware, error) {
 	if v.limit <= 0 {
 		v.limit = 1 << 20
 	}
-	var faults []error
-	compile := func(path string, spec *SchemaSpec) *schema {
-		if spec == nil {
-			return nil
-		}
-		c, err := compileSchema(spec)
-		if err != nil {
-			faults = append(faults, &Fault{Path: path, Pos: spec.Pos, Err: err})
-			return nil
-		}
-		s.referred = append(s.referred, c.files...)
-		return c
-	}
 	s.referred = nil
-	v.body, v.query, v.headers = compile("body", s.Body), compile("query", s.Query), compile("headers", s.Headers)
-	if s.Body == nil && s.Query == nil && s.Headers == nil {
-		faults = append(faults, &Fault{Pos: s.Pos, Err: errors.New("names no schema: one of body, query, headers is needed")})
+	var err error
+	if s.OpenAPI != nil {
+		err = s.byOperation(env, v)
+	} else {
+		err = s.bySchemas(v)
 	}
-	if v.headers != nil {
-		if err := v.headers.checkFields(); err != nil {
-			faults = append(faults, &Fault{Path: "headers", Pos: s.Headers.Pos, Err: err})
-		}
-	}
-	if faults != nil {
-		return nil, errors.Join(faults...)
+	if err != nil {
+		return nil, err
 	}
 	return func(next exchange.Handler) exchange.Handler {
 		return exchange.HandlerFunc(func(x *exchange.Exchange) error {
@@ -82,6 +67,37 @@ func (s *Validate) Compile(env *Env) (exchange.Middleware, error) {
 	}, nil
 }
 
+// bySchemas makes the parts of v of schemas.
+func (s *Validate) bySchemas(v *validator) error {
+	var faults []error
+	compile := func(path string, spec *SchemaSpec) *schema {
+		if spec == nil {
+			return nil
+		}
+		c, err := compileSchema(spec)
+		if err != nil {
+			faults = append(faults, &Fault{Path: path, Pos: spec.Pos, Err: err})
+			return nil
+		}
+		s.referred = append(s.referred, c.files...)
+		return c
+	}
+	body := compile("body", s.Body)
+	v.query, v.headers = compile("query", s.Query), compile("headers", s.Headers)
+	if body != nil {
+		v.media = []validMedia{{jsonTypes, body}}
+	}
+	if s.Body == nil && s.Query == nil && s.Headers == nil {
+		faults = append(faults, &Fault{Pos: s.Pos, Err: errors.New("names no schema: one of openapi, body, query, headers is needed")})
+	}
+	if v.headers != nil {
+		if err := v.headers.checkFields(); err != nil {
+			faults = append(faults, &Fault{Path: "headers", Pos: s.Headers.Pos, Err: err})
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // Files returns the files that the settings are made of: the schemas and, once
 // they are compiled, what they refer to.
 func (s *Validate) Files() (list []string) {
@@ -90,33 +106,32 @@ func (s *Validate) Files() (list []string) {
 			list = append(list, beside(spec.Pos, spec.File))
 		}
 	}
+	if s.OpenAPI != nil {
+		list = append(list, beside(s.OpenAPI.Pos, s.OpenAPI.File))
+	}
 	return append(list, s.referred...)
 }
 
 // validator is a compiled validate policy.
 type validator struct {
 	env                  *Env
-	body, query, headers *schema
+	path, query, headers *schema // nil: not looked at
+	media                []validMedia
 	limit                int64
 	optional, shadowed   bool
+}
+
+// validMedia are types of a body, and their schema; nil: anything.
+type validMedia struct {
+	types []mediaType
+	*schema
 }
 
 // judge returns why the request is refused. Whatever it returns, the request
 // still has its body, unless there is an err.
 func (v *validator) judge(x *exchange.Exchange) (refusal *exchange.Error, err error) {
-	var flaws []exchange.Flaw
-	if v.query != nil {
-		values, err := queryValues(x.Request.Query)
-		if err != nil {
-			flaws = append(flaws, exchange.Flaw{Pointer: "#query", Detail: err.Error()})
-		} else {
-			flaws = v.query.parameters(flaws, "#query", values)
-		}
-	}
-	if v.headers != nil {
-		flaws = v.headers.parameters(flaws, "#header", v.headers.fields(&x.Request.Header))
-	}
-	if v.body == nil {
+	flaws := v.parameters(x)
+	if v.media == nil {
 		return invalid(flaws), nil
 	}
 	if x.Request.Body.Len() == 0 {
@@ -125,10 +140,12 @@ func (v *validator) judge(x *exchange.Exchange) (refusal *exchange.Error, err er
 		}
 		return invalid(flaws), nil
 	}
-	if !readable(&x.Request.Header) {
-		e := exchange.MediaTypeUnsupported.Because(nil)
-		e.Header.Add("Accept", "application/json")
-		return e, nil
+	media := v.mediaOf(&x.Request.Header)
+	if media == nil {
+		return v.unsupported(), nil
+	}
+	if media.schema == nil {
+		return invalid(flaws), nil
 	}
 	if x.Request.Body.Len() > v.limit {
 		return exchange.BodyTooLarge.Because(nil), nil
@@ -147,7 +164,56 @@ func (v *validator) judge(x *exchange.Exchange) (refusal *exchange.Error, err er
 	if err != nil {
 		return invalid(append(flaws, exchange.Flaw{Pointer: "#", Detail: err.Error()})), nil
 	}
-	return invalid(v.body.check(flaws, "#", doc)), nil
+	return invalid(media.check(flaws, "#", doc)), nil
+}
+
+// parameters returns what is wrong with path, query and header fields.
+func (v *validator) parameters(x *exchange.Exchange) (flaws []exchange.Flaw) {
+	if v.path != nil {
+		values, err := v.path.pathValues(&x.Request)
+		if err != nil {
+			flaws = append(flaws, exchange.Flaw{Pointer: "#path", Detail: err.Error()})
+		} else {
+			flaws = v.path.parameters(flaws, "#path", values)
+		}
+	}
+	if v.query != nil {
+		values, err := queryValues(x.Request.Query)
+		if err != nil {
+			flaws = append(flaws, exchange.Flaw{Pointer: "#query", Detail: err.Error()})
+		} else {
+			flaws = v.query.parameters(flaws, "#query", values)
+		}
+	}
+	if v.headers != nil {
+		flaws = v.headers.parameters(flaws, "#header", v.headers.fields(&x.Request.Header))
+	}
+	return flaws
+}
+
+// mediaOf returns what holds for the type of the body; nil: it is not taken.
+func (v *validator) mediaOf(h *exchange.Header) *validMedia {
+	for i := range v.media {
+		m := &v.media[i]
+		if takes(m.types, h) && (m.schema == nil || plain(h)) {
+			return m
+		}
+	}
+	return nil
+}
+
+func (v *validator) unsupported() *exchange.Error {
+	e := exchange.MediaTypeUnsupported.Because(nil)
+	var accept []string
+	for _, m := range v.media {
+		for _, t := range m.types {
+			if t.suffix == "" {
+				accept = append(accept, t.main+"/"+t.sub)
+			}
+		}
+	}
+	e.Header.Add("Accept", strings.Join(accept, ", "))
+	return e
 }
 
 func invalid(flaws []exchange.Flaw) *exchange.Error {
@@ -166,14 +232,14 @@ func invalid(flaws []exchange.Flaw) *exchange.Error {
 // maxFlaws is how many flaws a client is told.
 const maxFlaws = 20
 
-// readable reports whether the body is JSON as it is.
-func readable(h *exchange.Header) bool {
+// plain reports whether the body is not compressed.
+func plain(h *exchange.Header) bool {
 	for v := range h.Values("Content-Encoding") {
 		if !exchange.EqualFold(v, "identity") {
 			return false
 		}
 	}
-	return takes(jsonTypes, h)
+	return true
 }
 
 var jsonTypes = []mediaType{{"application", "json", ""}, {"*", "*", "+json"}}
