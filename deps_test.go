@@ -36,13 +36,12 @@ var law = map[string]string{
 	"policy":     "exchange lifetime config expr identity store cache openapi",
 	"gateway":    "exchange lifetime config route expr h1 h2 h3 telemetry upstream identity policy certs store compose transcode cache",
 	"importer":   "config openapi",
-	"apidoc":     "config gateway policy transcode",
 	"diagram":    "config gateway",
 	"lint":       "config gateway policy",
 	"trial":      "exchange config gateway",
 	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store cache",
 	"demo":       "exchange lifetime config gateway admin telemetry transcode",
-	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer apidoc admin demo store",
+	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer admin demo store",
 }
 
 // homes says which one package may import a heavy dependency, so that it can

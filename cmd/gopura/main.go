@@ -17,6 +17,7 @@ import (
 const (
 	exitProblem = 1 // what was asked for went wrong
 	exitUsage   = 2 // it was asked for in a way that is not understood
+	exitLost    = 3 // import: done, and something of the source is not in the result
 )
 
 func main() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -35,6 +36,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if !errors.As(err, &f) {
 		fmt.Fprintf(stderr, "gopura: %v\nSee '%s --help'.\n", err, cmd.CommandPath())
 		return exitUsage
+	}
+	if errors.Is(f.err, errLost) {
+		return exitLost
 	}
 	report(stderr, f.err)
 	return exitProblem
@@ -102,7 +106,7 @@ Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newRun(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newDemo(), newSchema(), newKey(), newLimits(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newImport(), newDemo(), newSchema(), newKey(), newLimits(), newVersion())
 	sayArgs(root)
 	return root
 }

@@ -140,6 +140,8 @@ func TestSnippets(t *testing.T) {
 				switch b.language {
 				case "yaml":
 					checkYAML(t, d, b, dir)
+				case "nginx":
+					writeForeign(t, b, dir)
 				case "console":
 					runOffline(t, d, b, dir)
 				case "text", "mermaid", "go", "ini", "sh", "json", "promql":
@@ -165,6 +167,10 @@ func checkYAML(t *testing.T, d document, b block, dir string) {
 	if b.mark == "fragment" {
 		return
 	}
+	if b.mark == "foreign" {
+		writeForeign(t, b, dir)
+		return
+	}
 	name := "gopura.yaml"
 	if m := namePattern.FindStringSubmatch(b.lines[0].text); m != nil {
 		name = m[1]
@@ -181,13 +187,25 @@ func checkYAML(t *testing.T, d document, b block, dir string) {
 		t.Errorf("%s: accepted, but the page says that it is refused", at)
 	case b.mark == "refused":
 	case b.mark != "":
-		t.Errorf("%s: yaml %q: the mark is refused, fragment or none", at, b.mark)
+		t.Errorf("%s: yaml %q: the mark is refused, fragment, foreign or none", at, b.mark)
 	case err != nil:
 		t.Errorf("%s: %s", at, rendered(err))
 	case len(doc.Problems().List) > 0:
 		t.Errorf("%s: warnings: %v", at, doc.Problems().List)
 	default:
 		runTests(t, at, path, doc)
+	}
+}
+
+// writeForeign writes a file that is not ours, under the name in its first line.
+func writeForeign(t *testing.T, b block, dir string) {
+	t.Helper()
+	name := strings.TrimPrefix(b.lines[0].text, "# ")
+	if !filepath.IsLocal(name) {
+		t.Fatalf("line %d: the first line names no file", b.lines[0].number)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(b.text()), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -223,7 +241,7 @@ func rendered(err error) string {
 }
 
 // offline are the commands that open nothing.
-var offline = regexp.MustCompile(`^gopura (check|routes|explain|test|graph|schema|version|help)\b`)
+var offline = regexp.MustCompile(`^gopura (import|openapi|check|routes|explain|test|graph|schema|version|help)\b`)
 
 func runOffline(t *testing.T, d document, b block, dir string) {
 	t.Helper()
