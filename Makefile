@@ -50,8 +50,13 @@ conformance: ## run h2spec against a gateway (needs the network)
 	./scripts/conformance
 
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck
+lint: ## gofmt, vet, staticcheck, licences, known vulnerabilities (needs the network)
 	./scripts/lint
+	$(MAKE) vuln
+
+.PHONY: release
+release: ## make what users download, in dist/ (VERSION=1.2.3 ARGS='-verify -arch amd64')
+	$(GO) run -tags $(TAGS) ./internal/release -version $(VERSION) $(ARGS)
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities (needs the network)

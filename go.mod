@@ -26,6 +26,8 @@ require (
 	github.com/quic-go/quic-go v0.65.0
 )
 
+require github.com/google/licensecheck v0.3.1 // indirect
+
 require (
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect
 	github.com/Shopify/toxiproxy/v2 v2.12.0
