@@ -2,30 +2,22 @@ package upstream
 
 import "time"
 
-// control finds the bound of a limiter. It takes two signs at a time before anybody
-// is refused.
+// control finds the bound of a limiter. Neither latency nor clients that give up tell
+// an overloaded service from a slow one, so before anybody is refused it is tried out
+// that the service is better off with less: see proof.go.
 //
-//   - More requests in flight give no more answers. It is tried: the bound is raised by
-//     half, and what becomes of the rate is looked at.
-//   - Clients give up in vain: at least one in ten leaves, or runs out of time, after
-//     longer than answers usually take.
-//
-// Neither says it alone. A slow service gives more answers to more requests; a
-// closed circle of clients that wait for as long as it takes loses nothing by
-// waiting. So whoever measures a latency that is not the service's, above all on a machine
-// that has too little processor, may bound too early, and then requests wait here
-// instead of there, in the order in which they came; but nobody is refused.
-//
-//	watching ── late, or given up ──▶ bounded ── both signs ───▶ refusing
-//	    ▲                             │     ▲                        │
-//	    └── for 5 s nobody waited ────┘     └── more gave more ──────┘
-//
-// They can still be seen together where nothing is overloaded: TestImpatientClientsOfASlowService
-// shows how. So adaptive protection is for those who ask for it.
+//	watching ── late ──▶ bounded ── given up ──▶ proving ── better with less ──▶ refusing
+//	    ▲                  │  ▲                     │                               │
+//	    ├─ nobody waits ───┘  └─────────────────────│──────── more gave more ───────┤
+//	    └───────────────────────── no better ───────┴──────── nobody waits ─────────┘
 //
 // Bounded, the bound is what was in flight when it began, so that it holds back only what
-// comes on top; refusing, it is lowered to what the service answers soon, by
-// Little's law (in flight = rate × latency), as long as answers don't become fewer by that.
+// comes on top. It is raised as long as that gives more answers, and nobody is refused: so
+// whoever measures a latency that is not the service's, above all on a machine that has too
+// little processor, may bound too early, and then requests wait here instead of there.
+//
+// Refusing, it is lowered to what the service answers soon, by Little's law (in flight =
+// rate × latency), as long as answers don't become fewer by that.
 type control struct {
 	phase  phaseOfControl
 	usual  float64 // median latency when nothing queues, in nanoseconds; 0: not known
@@ -41,6 +33,10 @@ type control struct {
 	before  reading // when it began
 	was     int64   // the bound then
 
+	suspect reading // the last window, when clients gave up in it
+	proof   proof
+	doubt   doubt
+
 	full      bool    // more in flight gives no more answers
 	best      float64 // rate lately
 	last      float64 // rate of the window before: what rises by itself proves nothing
@@ -48,6 +44,7 @@ type control struct {
 	pause     int64   // after the next one that gives nothing
 	fall      int64   // no trial of less before
 	lastBlock int64   // somebody had to wait or was refused
+	vainSince int64   // refusing has not helped since then; 0: it does
 }
 
 type phaseOfControl uint8
@@ -55,10 +52,13 @@ type phaseOfControl uint8
 const (
 	watching phaseOfControl = iota
 	bounded
+	proving
 	refusing
 )
 
-func (p phaseOfControl) String() string { return [...]string{"watching", "bounded", "refusing"}[p] }
+func (p phaseOfControl) String() string {
+	return [...]string{"watching", "bounded", "proving", "refusing"}[p]
+}
 
 // trial is a change of the bound whose effect is awaited.
 type trial uint8
@@ -92,7 +92,10 @@ const (
 // reading is what was seen in a window.
 type reading struct {
 	good     int     // answers
-	vain     int     // waited in vain
+	vain     int     // were let in, and waited in vain
+	left     int     // the same, but were not let in
+	patience int64   // how long the vain ones waited, in the mean
+	quick    float64 // latency that a quarter of the good and vain stays below
 	median   float64 // latency of the answers
 	rate     float64 // answers a second
 	inFlight int64
@@ -102,8 +105,12 @@ type reading struct {
 
 // inVain reports whether clients give up.
 func (w reading) inVain() bool {
-	return w.vain > 2 && float64(w.vain) > vainShare*float64(w.good+w.vain)
+	vain := w.vain + w.left
+	return vain > 2 && float64(vain) > vainShare*float64(w.good+vain)
 }
+
+// lost is the share of those let in that waited in vain.
+func (w reading) lost() float64 { return float64(w.vain) / float64(max(w.good+w.vain, 1)) }
 
 func (c *control) begin(now int64) {
 	c.since, c.span, c.pause = now, windowSpan, firstPause
@@ -121,6 +128,18 @@ func (c *control) target() float64 {
 // late reports whether answers come later than usual, or not at all.
 func (c *control) late(w reading) bool {
 	return w.inVain() || c.usual > 0 && w.good >= few && w.median > c.target()
+}
+
+// suspicious reports whether clients give up because all of their requests are late: not only
+// those of one route, or of one target.
+func (c *control) suspicious(w reading) bool {
+	return w.inVain() && w.quick > c.target()
+}
+
+// surges reports whether many more are in flight than the service has ever had to
+// do with, and don't make it answer more.
+func (c *control) surges(w reading, was float64) bool {
+	return c.usual > 0 && w.inFlight > 4*c.aim() && w.rate < gained*was && float64(w.length) > c.target()
 }
 
 // aim is how many are in flight when the service gives what it can within the target.
@@ -156,14 +175,8 @@ func (l *limiter) tick(now int64) {
 // close ends the window if it is long enough.
 func (l *limiter) close(now int64) (w reading, ok bool) {
 	c := &l.control
-	length, least := now-c.since, enough
-	if c.trial != none {
-		least = enoughWas
-		if !c.settled {
-			least = 0
-		}
-	}
-	if length < c.span || length < c.span+windowMost && l.took.total()+int(l.vain.Load()) < least {
+	length, least := now-c.since, c.least()
+	if length < c.span || length < c.span+windowMost && l.took.total()+int(l.vain.Load()) < least && !l.crowded(length) {
 		return w, false
 	}
 	counts, n := l.took.take()
@@ -171,9 +184,13 @@ func (l *limiter) close(now int64) (w reading, ok bool) {
 	for i := range l.refused {
 		blocked += l.refused[i].Load()
 	}
-	w = reading{good: n, vain: int(l.vain.Swap(0)), length: length, inFlight: l.inFlight(), blocked: blocked != c.blocked || l.waiting.Load() > 0}
+	w = reading{good: n, vain: int(l.vain.Swap(0)), left: int(l.left.Swap(0)), length: length, inFlight: l.inFlight(), blocked: blocked != c.blocked || l.waiting.Load() > 0}
+	w.patience = l.vainTime.Swap(0) / int64(max(w.vain, 1))
 	w.rate = float64(n) / time.Duration(length).Seconds()
-	w.median = counts.median(n)
+	w.median = counts.quantile(float64(n) / 2)
+	if w.quick = counts.quantile(float64(n+w.vain) / 4); w.quick == 0 {
+		w.quick = float64(w.patience)
+	}
 	if n >= few {
 		c.latest = w.median
 	}
@@ -181,22 +198,60 @@ func (l *limiter) close(now int64) (w reading, ok bool) {
 		c.lastBlock = now
 	}
 	c.blocked = blocked
-	c.best = max(w.rate, c.best*fade)
 	c.since, c.span = now, windowSpan
 	return w, length < 2*(c.span+windowMost)
+}
+
+// least is how many ends a window must have.
+func (c *control) least() int {
+	switch {
+	case c.phase == proving && c.proof.step == measuring, c.trial != none && c.settled:
+		return enoughWas
+	case c.phase == proving, c.trial != none:
+		return 0
+	}
+	return enough
+}
+
+// crowded reports whether so many are in flight that a window says something
+// although few have been answered.
+func (l *limiter) crowded(length int64) bool {
+	c := &l.control
+	return c.phase == watching && c.usual > 0 && float64(length) > c.target() && l.inFlight() > 4*max(c.aim(), enough)
 }
 
 // look decides by a window.
 func (l *limiter) look(w reading, now int64) {
 	c := &l.control
+	was := c.best
+	if c.phase != proving {
+		c.best = max(w.rate, c.best*fade)
+	}
+	suspicious := c.suspicious(w)
+	defer func() {
+		if c.suspect = (reading{}); suspicious {
+			c.suspect = w
+		}
+	}()
 	switch {
-	case c.phase == watching && !c.late(w):
-		c.learn(w)
-	case c.phase == watching:
+	case c.phase == watching && c.doubt.holds(w, now):
+	case c.phase == watching && suspicious:
+		l.suspect(w, now)
+	case c.phase == watching && c.surges(w, was):
 		l.begin(w, now)
+		c.raise = now + firstPause/2
+	case c.phase == watching && c.late(w) && !w.inVain():
+		l.begin(w, now)
+	case c.phase == watching:
+		c.learn(w)
+	case c.phase == proving:
+		l.prove(w, now)
 	case now-c.lastBlock > calm:
 		l.release(w)
 	case l.Mode == OverloadShadow:
+	case c.phase == bounded && w.inVain() && (suspicious || !l.line.newest):
+		c.trial = none
+		l.suspect(w, now)
 	case c.trial != none && !c.settled:
 		c.settled, c.span = true, max(windowSpan, int64(c.before.median)*3/2)
 	case c.trial != none:
@@ -220,24 +275,22 @@ func (c *control) learn(w reading) {
 }
 
 // begin bounds what is in flight, at what it is. It takes nothing away from a service that is
-// only slow, which has got as many as it needs by the time its answers are late. When
-// clients give up they bound what is in flight themselves, so a bound has to be lower
-// than that to tell anything.
+// only slow, which has got as many as it needs by the time its answers are late.
 func (l *limiter) begin(w reading, now int64) {
 	c := &l.control
-	limit, shadow := w.inFlight, l.Mode == OverloadShadow
-	if w.inFlight <= int64(l.Min) || shadow && !w.inVain() {
+	if w.inFlight <= int64(l.Min) || l.Mode == OverloadShadow {
 		return
 	}
-	if w.inVain() {
-		limit = w.inFlight * 4 / 5
-	}
 	c.phase, c.lastBlock, c.raise, c.fall, c.full = bounded, now, 0, 0, false
-	if shadow {
-		c.phase, limit = refusing, c.aim()
-		l.notify("overload_begins")
-	}
-	l.bound(max(limit, int64(l.Min)))
+	l.bound(w.inFlight)
+}
+
+// shadow estimates the bound: it is not tried out.
+func (l *limiter) shadow(now int64) {
+	c := &l.control
+	c.phase, c.lastBlock = refusing, now
+	l.notify("overload_begins")
+	l.bound(max(c.aim(), int64(l.Min)))
 }
 
 // release ends the bound: nobody has needed it. What is seen now is usual, unless
@@ -250,7 +303,7 @@ func (l *limiter) release(w reading) {
 	if w.good >= few && !w.inVain() {
 		c.usual = w.median
 	}
-	c.phase, c.trial, c.full, c.pause = watching, none, false, firstPause
+	c.phase, c.trial, c.full, c.pause, c.vainSince = watching, none, false, firstPause, 0
 	l.bound(unbounded)
 }
 
@@ -259,12 +312,7 @@ func (l *limiter) steer(w reading, now int64) {
 	c := &l.control
 	limit, late := l.limit.Load(), c.late(w)
 	switch {
-	case c.full && w.inVain() && c.phase == bounded:
-		c.phase = refusing
-		l.notify("overload_begins")
-		l.lower(w, now)
-	case !w.blocked && c.phase == bounded && w.inVain() && now >= c.raise && w.inFlight > int64(l.Min):
-		l.bound(max(w.inFlight*4/5, int64(l.Min)))
+	case c.phase == refusing && l.useless(w, now):
 	case !w.blocked:
 	case !late && w.good >= few:
 		gain := min((c.target()/w.median-1)/4, 0.25) // slower when it is nearly there
@@ -351,6 +399,7 @@ func (l *limiter) bound(limit int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.line.refusing = c.phase == refusing
+	l.line.newest = c.phase >= proving || c.phase == bounded && l.line.newest
 	l.line.most = int64(max(c.best*l.Wait.Seconds(), 64))
 	for l.line.refusing && l.waiting.Load() > l.line.most && l.pushOut(len(l.line.waiters)-1) {
 	}

@@ -46,13 +46,13 @@ func (l *latencies) total() (n int) {
 	return n
 }
 
-// median returns the middle one of total, in nanoseconds.
-func (c *counts) median(total int) float64 {
-	before, half := 0.0, float64(total)/2
+// quantile returns the latency that so many stay below, in nanoseconds; 0 when there are fewer.
+func (c *counts) quantile(below float64) float64 {
+	before := 0.0
 	for i, n := range c {
-		if n > 0 && before+float64(n) >= half {
+		if n > 0 && before+float64(n) >= below {
 			low, high := stepFrom(i), stepFrom(i+1)
-			return low + (high-low)*(half-before)/float64(n)
+			return low + (high-low)*(below-before)/float64(n)
 		}
 		before += float64(n)
 	}

@@ -30,11 +30,13 @@ type limiter struct {
 	now       atomic.Uint64
 	_         [64]byte
 
-	slots   [2]atomic.Uint64 // of the generation and the one before: generation<<32 | requests
-	waiting atomic.Int64
-	took    latencies
-	vain    atomic.Uint32 // have given up
-	_       [64]byte
+	slots    [2]atomic.Uint64 // of the generation and the one before: generation<<32 | requests
+	waiting  atomic.Int64
+	took     latencies
+	vain     atomic.Uint32 // were let in and have given up
+	vainTime atomic.Int64  // for how long they waited
+	left     atomic.Uint32 // have given up in the line
+	_        [64]byte
 
 	waited  atomic.Uint64
 	refused [exchange.Importances]atomic.Uint64
@@ -81,6 +83,9 @@ func (l *limiter) enter(x *exchange.Exchange, now func() int64, at int64) (ticke
 	if l == nil {
 		return ticket{}, nil
 	}
+	if at >= l.due.Load() {
+		l.tick(at)
+	}
 	large := x.Request.Body.Len() > largeBody
 	if g, ok := l.take(l.limit.Load()); ok {
 		return ticket{g, at, at, large}, nil
@@ -89,14 +94,11 @@ func (l *limiter) enter(x *exchange.Exchange, now func() int64, at int64) (ticke
 		l.refused[x.Importance.Index()].Add(1)
 		return ticket{noSlot, at, at, large}, nil
 	}
-	if at >= l.due.Load() {
-		l.tick(at)
-	}
 	g, err := l.wait(x)
 	end := now()
 	if err != nil {
 		if l.inVain(end-at, err) {
-			l.vain.Add(1)
+			l.left.Add(1)
 		}
 		if end >= l.due.Load() {
 			l.tick(end)
@@ -164,6 +166,7 @@ func (l *limiter) leave(t ticket, x *exchange.Exchange, v verdict, err error) {
 		l.took.add(x.Upstream)
 	case err != nil && l.inVain(end-t.came, err):
 		l.vain.Add(1)
+		l.vainTime.Add(end - t.at)
 	}
 	if end >= l.due.Load() {
 		l.tick(end)

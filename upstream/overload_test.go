@@ -1,189 +1,13 @@
 package upstream
 
 import (
-	"errors"
-	"fmt"
-	"math"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"gopura/exchange"
 )
-
-// plant is a service with workers: what finds none waits in its queue, in the order
-// in which it came.
-type plant struct {
-	stubborn bool // works also for clients that have gone
-	mu       sync.Mutex
-	workers  int
-	busy     int
-	queue    []*job
-	random   *rand.Rand
-}
-
-type job struct {
-	work time.Duration
-	done chan error
-	gone atomic.Bool
-}
-
-func (j *job) Interrupt() {
-	j.gone.Store(true)
-	j.done <- exchange.ClientGone.Because(errors.New("test"))
-}
-
-func newPlant(workers int) *plant {
-	return &plant{workers: workers, random: rand.New(rand.NewPCG(1, 2))}
-}
-
-func (p *plant) serve(x *exchange.Exchange, work time.Duration) error {
-	j := &job{work: work, done: make(chan error, 2)}
-	p.mu.Lock()
-	p.queue = append(p.queue, j)
-	p.next()
-	p.mu.Unlock()
-	if err := x.Interruptible(j); err != nil {
-		return exchange.ClientGone.Because(err)
-	}
-	err := <-j.done
-	x.Release()
-	x.Response.Status = 200
-	return err
-}
-
-// next gives work to idle workers.
-func (p *plant) next() {
-	for p.busy < p.workers && len(p.queue) > 0 {
-		j := p.queue[0]
-		p.queue = p.queue[1:]
-		if j.gone.Load() && !p.stubborn {
-			continue
-		}
-		p.busy++
-		time.AfterFunc(j.work, func() {
-			j.done <- nil
-			p.mu.Lock()
-			p.busy--
-			p.next()
-			p.mu.Unlock()
-		})
-	}
-}
-
-// crowd is what clients do: so many requests a second, each by a client that
-// waits so long for its answer.
-type crowd struct {
-	rate       float64
-	patience   time.Duration
-	importance exchange.Importance
-	work       func(*rand.Rand) time.Duration
-}
-
-func always(d time.Duration) func(*rand.Rand) time.Duration {
-	return func(*rand.Rand) time.Duration { return d }
-}
-
-// outcome is what came of a crowd.
-type outcome struct {
-	sent, good, gone, refused int
-	latest                    time.Duration // of the good ones
-}
-
-func (o outcome) share() float64 { return float64(o.good) / float64(o.sent) }
-
-func (o outcome) String() string {
-	return fmt.Sprintf("%d sent: %d good (the last after %v), %d gave up, %d refused", o.sent, o.good, o.latest, o.gone, o.refused)
-}
-
-// stage is a service in a bubble of time.
-type stage struct {
-	t       *testing.T
-	service *Service
-	plant   *plant
-	random  *rand.Rand
-}
-
-func onStage(t *testing.T, workers int, o Overload, f func(s *stage)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		fleet := newFleet()
-		s := &stage{t: t, plant: newPlant(workers), random: rand.New(rand.NewPCG(3, 4))}
-		s.service = mustOpen(t, Settings{Targets: urls(1), Overload: o, Outliers: Outliers{Off: true}}, Options{Open: fleet.open})
-		fleet.answer = func(_ string, x *exchange.Exchange) error {
-			work := time.Duration(math.Float64frombits(uint64(x.Received)))
-			return s.plant.serve(x, work)
-		}
-		if testing.Verbose() && o.Mode != "" {
-			defer s.trace(time.Second / 4)()
-		}
-		f(s)
-	})
-}
-
-// run lets crowds come for a while, and waits until the last has been answered.
-func (s *stage) run(d time.Duration, crowds ...crowd) []*outcome {
-	out, mu := make([]*outcome, len(crowds)), new(sync.Mutex)
-	var all sync.WaitGroup
-	for i, c := range crowds {
-		out[i] = new(outcome)
-		random := rand.New(rand.NewPCG(uint64(i), 7))
-		all.Go(func() {
-			end, at := time.Now().Add(d), time.Now()
-			for {
-				at = at.Add(time.Duration(random.ExpFloat64() / c.rate * 1e9))
-				if at.After(end) {
-					return
-				}
-				time.Sleep(time.Until(at))
-				work := c.work(random)
-				out[i].sent++
-				all.Go(func() { s.one(c, work, out[i], mu) })
-			}
-		})
-	}
-	all.Wait()
-	if testing.Verbose() {
-		for i := range out {
-			s.t.Logf("RUN %v: %v; %+v", crowds[i].rate, out[i], s.service.State().Overload)
-		}
-	}
-	return out
-}
-
-func (s *stage) one(c crowd, work time.Duration, o *outcome, mu *sync.Mutex) {
-	x := request("GET", nil)
-	x.Arm()
-	x.Importance = c.importance
-	x.Received = int64(math.Float64bits(float64(work)))
-	begin := time.Now()
-	var timer *time.Timer
-	if c.patience > 0 {
-		timer = time.AfterFunc(c.patience, func() { x.Cancel(errors.New("the client lost patience")) })
-	}
-	err := s.service.Serve(x)
-	mu.Lock()
-	switch {
-	case err == nil:
-		o.good++
-		o.latest = max(o.latest, time.Since(begin))
-	case exchange.Overloaded.Is(err):
-		o.refused++
-	default:
-		o.gone++
-	}
-	mu.Unlock()
-	if timer != nil {
-		timer.Stop()
-	}
-	if err != nil {
-		x.Err = exchange.AsError(err)
-	}
-	x.Done()
-}
 
 var enforced = Overload{Mode: OverloadAdaptive}
 
@@ -273,7 +97,7 @@ func TestClosedCircleIsNeverRefused(t *testing.T) {
 		for range 1000 {
 			all.Go(func() {
 				for time.Now().Before(end) {
-					s.one(crowd{}, work, o, &mu)
+					s.one(crowd{}, work, o, &mu, true)
 				}
 			})
 		}
@@ -400,7 +224,7 @@ func TestMedian(t *testing.T) {
 		l.add(time.Duration(i) * time.Millisecond)
 	}
 	c, n := l.take()
-	if m := c.median(n) / 1e6; n != 1000 || m < 480 || m > 520 {
+	if m := c.quantile(float64(n)/2) / 1e6; n != 1000 || m < 480 || m > 520 {
 		t.Errorf("the median of 0 to 999 ms is %v ms of %d", m, n)
 	}
 	for _, d := range []time.Duration{-1, 0, 1, time.Microsecond, time.Hour, 1 << 62} {
@@ -425,21 +249,4 @@ func TestLimiterAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-}
-
-// trace prints what control does, for whoever changes it.
-func (s *stage) trace(every time.Duration) (stop func()) {
-	end := make(chan struct{})
-	go func() {
-		for begin := time.Now(); ; {
-			select {
-			case <-end:
-				return
-			case <-time.After(every):
-				st := s.service.State()
-				fmt.Printf("%8v %-9s limit %4d in flight %4d waiting %4d usual %6.1f latest %6.1f refused %d\n", time.Since(begin).Round(time.Millisecond), st.Overload.Phase, st.Overload.Limit, st.Overload.InFlight, st.Overload.Waiting, st.Overload.Usual, st.Overload.Latest, st.Overload.Refused["normal"])
-			}
-		}
-	}()
-	return func() { close(end) }
 }

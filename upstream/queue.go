@@ -14,6 +14,7 @@ import (
 // whose clients have not yet given up.
 type line struct {
 	waiters  [exchange.Importances]waiters
+	newest   bool // is served first: clients give up
 	refusing bool
 	most     int64 // that may wait when refusing
 }
@@ -149,7 +150,7 @@ func (l *limiter) serveNext() {
 			return
 		}
 		w := l.line.waiters[class].oldest
-		if l.line.refusing {
+		if l.line.newest {
 			w = l.line.waiters[class].newest
 		}
 		l.remove(w)
