@@ -35,6 +35,7 @@ type control struct {
 
 	suspect reading // the last window, when clients gave up in it
 	proof   proof
+	proven  bool // and so far, more in flight have given no more answers
 	doubt   doubt
 
 	full      bool    // more in flight gives no more answers
@@ -80,6 +81,7 @@ const (
 	impatient = int64(100 * time.Millisecond) // who leaves sooner says nothing, as long as what is usual is not known
 	vainShare = 0.1
 	gained    = 1.15 // times the answers, if half as many more in flight give more
+	surgeOf   = 4    // times the requests that the service has shown to answer soon are a surge
 	lost      = 0.85 // the same, if a third fewer give fewer
 
 	fade       = 0.985            // of the best rate, each window
@@ -137,9 +139,12 @@ func (c *control) suspicious(w reading) bool {
 }
 
 // surges reports whether many more are in flight than the service has ever had to
-// do with, and don't make it answer more.
+// do with, and it answers no more of them but later, or hardly any.
 func (c *control) surges(w reading, was float64) bool {
-	return c.usual > 0 && w.inFlight > 4*c.aim() && w.rate < gained*was && float64(w.length) > c.target()
+	if c.usual == 0 || w.inFlight <= surgeOf*c.aim() || float64(w.length) < c.target() {
+		return false
+	}
+	return w.rate < was/2 || w.rate < gained*was && w.median > c.target()
 }
 
 // aim is how many are in flight when the service gives what it can within the target.
@@ -198,7 +203,9 @@ func (l *limiter) close(now int64) (w reading, ok bool) {
 		c.lastBlock = now
 	}
 	c.blocked = blocked
-	c.since, c.span = now, windowSpan
+	if c.since, c.span = now, windowSpan; c.phase == watching {
+		c.span /= 2
+	}
 	return w, length < 2*(c.span+windowMost)
 }
 
@@ -217,7 +224,7 @@ func (c *control) least() int {
 // although few have been answered.
 func (l *limiter) crowded(length int64) bool {
 	c := &l.control
-	return c.phase == watching && c.usual > 0 && float64(length) > c.target() && l.inFlight() > 4*max(c.aim(), enough)
+	return c.phase == watching && c.usual > 0 && float64(length) > c.target() && l.inFlight() > surgeOf*max(c.aim(), enough)
 }
 
 // look decides by a window.
@@ -239,7 +246,6 @@ func (l *limiter) look(w reading, now int64) {
 		l.suspect(w, now)
 	case c.phase == watching && c.surges(w, was):
 		l.begin(w, now)
-		c.raise = now + firstPause/2
 	case c.phase == watching && c.late(w) && !w.inVain():
 		l.begin(w, now)
 	case c.phase == watching:
@@ -249,6 +255,10 @@ func (l *limiter) look(w reading, now int64) {
 	case now-c.lastBlock > calm:
 		l.release(w)
 	case l.Mode == OverloadShadow:
+	case c.phase == bounded && c.proven && w.blocked && (w.median > c.target() || w.lost() > vainShare):
+		c.phase, c.trial, c.full, c.vainSince = refusing, none, true, 0
+		l.notify("overload_begins")
+		l.bound(l.limit.Load())
 	case c.phase == bounded && w.inVain() && (suspicious || !l.line.newest):
 		c.trial = none
 		l.suspect(w, now)
@@ -282,7 +292,11 @@ func (l *limiter) begin(w reading, now int64) {
 		return
 	}
 	c.phase, c.lastBlock, c.raise, c.fall, c.full = bounded, now, 0, 0, false
-	l.bound(w.inFlight)
+	limit := w.inFlight
+	if surge := surgeOf * c.aim(); limit > surge {
+		limit, c.raise = surge, now+firstPause/2
+	}
+	l.bound(max(limit, int64(l.Min)))
 }
 
 // shadow estimates the bound: it is not tried out.
@@ -303,7 +317,7 @@ func (l *limiter) release(w reading) {
 	if w.good >= few && !w.inVain() {
 		c.usual = w.median
 	}
-	c.phase, c.trial, c.full, c.pause, c.vainSince = watching, none, false, firstPause, 0
+	c.phase, c.trial, c.proven, c.full, c.pause, c.vainSince = watching, none, false, false, firstPause, 0
 	l.bound(unbounded)
 }
 
@@ -358,7 +372,7 @@ func (l *limiter) conclude(w reading, now int64) {
 			c.phase = bounded
 			l.notify("overload_ends")
 		}
-		c.full, c.pause = false, firstPause
+		c.full, c.proven, c.pause = false, false, firstPause
 		if w.good >= few && !w.inVain() {
 			c.usual = max(c.usual, w.median/2) // it was not the others that it had to wait for
 		}

@@ -29,6 +29,7 @@ const (
 	proofMost  = int64(20 * time.Second)
 	helps      = int64(3 * time.Second) // refusing must, after that
 	proofWait  = int64(5 * time.Second)
+	nothing    = 0.9 // of what is let in is in vain: hardly anything is answered
 	better     = 1.4 // times the answers for each in flight, with less: 1 if slow, 2 if half of it queues
 	firstDoubt = int64(10 * time.Second)
 	mostDoubt  = int64(time.Minute)
@@ -71,7 +72,11 @@ func (l *limiter) suspect(w reading, now int64) {
 	before := c.suspect.and(w)
 	c.phase, c.trial, c.lastBlock, c.raise, c.fall, c.full = proving, none, now, 0, 0, false
 	c.proof = proof{before: before, since: now, wait: c.patienceOf(before)}
-	l.halve(w.inFlight)
+	if before.lost() > nothing {
+		l.most(c.aim())
+	} else {
+		l.most(w.inFlight / 2)
+	}
 }
 
 // patienceOf is how long clients wait, in about.
@@ -88,11 +93,11 @@ func (w reading) and(v reading) reading {
 	return sum
 }
 
-// halve lets half as many be in flight.
-func (l *limiter) halve(n int64) {
+// most lets so many be in flight from now on.
+func (l *limiter) most(n int64) {
 	c := &l.control
 	c.proof.step, c.span = draining, windowSpan/5
-	l.bound(max(n/2, int64(l.Min)))
+	l.bound(max(n, int64(l.Min)))
 }
 
 // prove goes on with a proof.
@@ -120,22 +125,20 @@ func (l *limiter) judgeProof(w reading, now int64) {
 	switch {
 	case !w.blocked:
 		l.release(w) // it has passed
-	case w.good < few && w.vain < few, gain < 0.25, w.lost() > 0.9 && b.lost() > 0.9:
+	case w.good < few && w.vain < few, gain < 0.25, w.lost() > nothing && b.lost() > nothing:
 		// Hardly anything is answered: the service is at work for those who have gone, or it
 		// hangs. Nobody can do worse by waiting here.
 		if late {
 			l.giveUp(w, now)
 			return
 		}
-		c.proof.step, c.span = draining, windowSpan/5
-		l.bound(max(min(l.limit.Load(), c.aim()), int64(l.Min)))
+		l.most(min(l.limit.Load(), c.aim()))
 	case gain >= better && w.lost() <= b.lost()/2:
-		c.phase, c.full, c.vainSince, c.doubt = refusing, true, 0, doubt{}
-		c.best = max(w.rate, c.best*0.5)
-		l.notify("overload_begins")
+		c.phase, c.proven, c.doubt = bounded, true, doubt{} // is it refused? only if it isn't over already
+		c.best = max(w.rate, c.best/2)
 		l.bound(l.limit.Load())
 	case gain >= better && w.lost() < b.lost()-0.15 && !late:
-		l.halve(l.limit.Load())
+		l.most(l.limit.Load() / 2)
 	default:
 		l.giveUp(w, now)
 	}
