@@ -203,8 +203,12 @@ func (l *limiter) close(now int64) (w reading, ok bool) {
 		c.lastBlock = now
 	}
 	c.blocked = blocked
-	if c.since, c.span = now, windowSpan; c.phase == watching {
+	c.since, c.span = now, windowSpan
+	switch c.phase {
+	case watching:
 		c.span /= 2
+	case refusing: // workers that begin together end together
+		c.span = max(windowSpan, min(2*int64(c.latest), int64(2*time.Second)))
 	}
 	return w, length < 2*(c.span+windowMost)
 }
@@ -255,8 +259,9 @@ func (l *limiter) look(w reading, now int64) {
 	case now-c.lastBlock > calm:
 		l.release(w)
 	case l.Mode == OverloadShadow:
-	case c.phase == bounded && c.proven && w.blocked && (w.median > c.target() || w.lost() > vainShare):
+	case c.phase == bounded && c.proven && w.blocked && (w.median > c.target() || w.lost() > vainShare || w.inVain() && now-c.proof.since > int64(time.Second)):
 		c.phase, c.trial, c.full, c.vainSince = refusing, none, true, 0
+		c.raise, c.fall = now+c.pause, now+1 // this window is too short to compare with
 		l.notify("overload_begins")
 		l.bound(l.limit.Load())
 	case c.phase == bounded && w.inVain() && (suspicious || !l.line.newest):
@@ -385,7 +390,7 @@ func (l *limiter) conclude(w reading, now int64) {
 	case w.rate < lost*c.before.rate && !c.before.inVain():
 		c.fall = now + mostPause
 		if w.good >= few {
-			c.usual = w.median // nothing queued
+			c.usual = w.quick // nothing queued
 		}
 		l.bound(c.was)
 	default:

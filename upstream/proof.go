@@ -15,6 +15,7 @@ type proof struct {
 	before reading
 	since  int64
 	wait   int64 // until what is seen is what the bound has made
+	steps  int   // down, for want of a clear result
 }
 
 type proofStep uint8
@@ -69,13 +70,20 @@ func (l *limiter) suspect(w reading, now int64) {
 		l.shadow(now)
 		return
 	}
-	before := c.suspect.and(w)
-	c.phase, c.trial, c.lastBlock, c.raise, c.fall, c.full = proving, none, now, 0, 0, false
+	l.beginProof(c.suspect.and(w), now)
+}
+
+func (l *limiter) beginProof(before reading, now int64) {
+	c := &l.control
+	if c.phase == refusing {
+		l.notify("overload_ends")
+	}
+	c.phase, c.proven, c.trial, c.lastBlock, c.raise, c.fall, c.full = proving, false, none, now, 0, 0, false
 	c.proof = proof{before: before, since: now, wait: c.patienceOf(before)}
 	if before.lost() > nothing {
-		l.most(c.aim())
+		l.most(min(c.aim(), before.inFlight/2))
 	} else {
-		l.most(w.inFlight / 2)
+		l.most(before.inFlight / 2)
 	}
 }
 
@@ -121,7 +129,7 @@ func (l *limiter) judgeProof(w reading, now int64) {
 	b := p.before
 	less := float64(max(w.inFlight, 1)) / float64(b.inFlight)
 	gain := w.rate / max(b.rate, 1e-3) / less
-	late := now-p.since > proofMost+2*p.wait
+	late := now-p.since > proofMost+6*p.wait
 	switch {
 	case !w.blocked:
 		l.release(w) // it has passed
@@ -132,12 +140,14 @@ func (l *limiter) judgeProof(w reading, now int64) {
 			l.giveUp(w, now)
 			return
 		}
-		l.most(min(l.limit.Load(), c.aim()))
-	case gain >= better && w.lost() <= b.lost()/2:
-		c.phase, c.proven, c.doubt = bounded, true, doubt{} // is it refused? only if it isn't over already
+		l.most(min(l.limit.Load()*3/4, max(c.aim(), int64(l.Min))))
+	case gain >= better && (w.lost() <= max(b.lost()/2, vainShare/2) || b.lost() < 2*vainShare && w.rate > lost*b.rate && min(w.good, b.good) > enoughWas/2):
+		c.phase, c.proven, c.doubt = bounded, true, doubt{} // nobody is refused if it is over by now
+		p.since = now
 		c.best = max(w.rate, c.best/2)
 		l.bound(l.limit.Load())
-	case gain >= better && w.lost() < b.lost()-0.15 && !late:
+	case (gain >= better && w.lost() < b.lost()-0.15 || b.lost() > 0.75) && p.steps < 2:
+		p.steps++ // it may still be at work for those who have gone
 		l.most(l.limit.Load() / 2)
 	default:
 		l.giveUp(w, now)
@@ -156,7 +166,7 @@ func (l *limiter) giveUp(w reading, now int64) {
 	l.release(w)
 }
 
-// useless ends refusing when clients go on giving up all the same.
+// useless has it proven anew when clients go on giving up although others are refused.
 func (l *limiter) useless(w reading, now int64) bool {
 	c := &l.control
 	switch {
@@ -164,8 +174,8 @@ func (l *limiter) useless(w reading, now int64) bool {
 		c.vainSince = 0
 	case c.vainSince == 0:
 		c.vainSince = now
-	case now-c.vainSince > helps:
-		l.giveUp(w, now)
+	case now-c.vainSince > helps && w.good+w.vain >= enough:
+		l.beginProof(w, now)
 		return true
 	}
 	return false
