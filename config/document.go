@@ -28,7 +28,7 @@ type Document struct {
 	Client         ClientTimeouts  `yaml:"timeouts" doc:"How long a client may take."`
 	Limits         Limits          `yaml:"limits" doc:"How much a client may send."`
 	Paths          Paths           `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
-	Overload       Overload        `yaml:"overload" doc:"Refuse what can't be served, the least important first. On by default for the gateway itself; adaptive: also for the services."`
+	Overload       Overload        `yaml:"overload" doc:"Refuse what can't be served, the least important first. On by default."`
 	AccessLog      *AccessLog      `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
 	Log            Log             `yaml:"log" doc:"The gateway's own log, on stderr."`
 	Shutdown       Shutdown        `yaml:"shutdown" doc:"How the gateway stops."`

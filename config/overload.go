@@ -4,7 +4,7 @@ package config
 // requests than can be served.
 type Overload struct {
 	Pos   Pos      `yaml:"-"`
-	Mode  string   `yaml:"mode" short:"true" enum:"enforce,adaptive,shadow,off" default:"enforce" doc:"enforce: when the gateway itself is saturated, refuse the least important first; adaptive: also find out how much each service can take; shadow: only count what adaptive would refuse; off: take all there is."`
+	Mode  string   `yaml:"mode" short:"true" enum:"enforce,adaptive,shadow,off" default:"adaptive" doc:"adaptive: refuse the least important first when the gateway itself is saturated, and when a service is proven to have more to do than it can; enforce: only the former; shadow: only count what adaptive would refuse; off: take all there is."`
 	Delay Duration `yaml:"delay" default:"200ms" min:"1ms" max:"10s" doc:"The gateway is saturated when what is ready to run has to wait longer than that for a processor: one in ten does, all of the time."`
 }
 

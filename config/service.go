@@ -9,7 +9,7 @@ type Service struct {
 	Health      *Health         `yaml:"health" words:"off" doc:"Ask the targets whether they are well; left out: don't ask."`
 	Outliers    Outliers        `yaml:"outliers" words:"on,off" doc:"Stop sending to targets that keep failing, for a while. On by default."`
 	Breaker     *Breaker        `yaml:"breaker" words:"on,off" doc:"Refuse at once while most requests fail. Left out: off."`
-	Overload    ServiceOverload `yaml:"overload" doc:"Let no more requests wait for the targets than these answer soon. Off by default."`
+	Overload    ServiceOverload `yaml:"overload" doc:"Let no more requests wait for the targets than these answer soon. On by default."`
 	Retries     Retries         `yaml:"retries" words:"off" doc:"Try another target where nothing harmful can have happened."`
 	SlowStart   Duration        `yaml:"slow_start" default:"0" doc:"How long a target that comes back gets less than its share; 0 is off."`
 	Timeouts    ServiceTimeouts `yaml:"timeouts" doc:"How long the targets may take."`

@@ -10,7 +10,7 @@ import (
 )
 
 // overloadOf is how a service is protected: as it says, else as the whole file does. To
-// enforce is to protect the gateway only: a service is bounded where that is asked for.
+// enforce is to protect the gateway only.
 func overloadOf(o *config.ServiceOverload, mode string) upstream.Overload {
 	if mode == "enforce" {
 		mode = upstream.OverloadOff

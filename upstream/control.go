@@ -34,6 +34,7 @@ type control struct {
 	was     int64   // the bound then
 
 	suspect reading // the last window, when clients gave up in it
+	fair    int64   // since then, what is let in has not waited for long
 	proof   proof
 	proven  bool // and so far, more in flight have given no more answers
 	doubt   doubt
@@ -240,7 +241,7 @@ func (l *limiter) look(w reading, now int64) {
 	}
 	suspicious := c.suspicious(w)
 	defer func() {
-		if c.suspect = (reading{}); suspicious {
+		if c.suspect = (reading{}); suspicious && now-w.length >= c.fair {
 			c.suspect = w
 		}
 	}()

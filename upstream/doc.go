@@ -17,7 +17,8 @@
 // crashes take the whole service away from everybody.
 //
 // Protection from overload stands between breaker and picker: overload.go counts
-// who waits for a response head, control.go finds out how many should, queue.go is
-// where the rest waits for a moment. What is in flight is counted until the last
+// who waits for a response head, control.go finds out how many should, proof.go makes
+// sure that it is overload before anybody is refused, queue.go is where the rest waits
+// for a moment. What is in flight is counted until the last
 // body byte already.
 package upstream

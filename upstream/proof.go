@@ -62,7 +62,9 @@ func (l *limiter) suspect(w reading, now int64) {
 		l.mu.Lock()
 		l.line.newest = true
 		l.mu.Unlock()
-		c.span = c.patienceOf(w)
+		c.fair = now + c.patienceOf(w)
+		return
+	case now-w.length < c.fair:
 		return
 	case c.suspect.length == 0 || w.good+w.vain+c.suspect.good+c.suspect.vain < enough:
 		return
@@ -129,6 +131,7 @@ func (l *limiter) judgeProof(w reading, now int64) {
 	b := p.before
 	less := float64(max(w.inFlight, 1)) / float64(b.inFlight)
 	gain := w.rate / max(b.rate, 1e-3) / less
+	helped := gain >= better && w.rate > lost*b.rate
 	late := now-p.since > proofMost+6*p.wait
 	switch {
 	case !w.blocked:
@@ -141,12 +144,12 @@ func (l *limiter) judgeProof(w reading, now int64) {
 			return
 		}
 		l.most(min(l.limit.Load()*3/4, max(c.aim(), int64(l.Min))))
-	case gain >= better && (w.lost() <= max(b.lost()/2, vainShare/2) || b.lost() < 2*vainShare && w.rate > lost*b.rate && min(w.good, b.good) > enoughWas/2):
+	case helped && (w.lost() <= max(b.lost()/2, vainShare/2) || b.lost() < 2*vainShare && min(w.good, b.good) > enoughWas/2):
 		c.phase, c.proven, c.doubt = bounded, true, doubt{} // nobody is refused if it is over by now
 		p.since = now
 		c.best = max(w.rate, c.best/2)
 		l.bound(l.limit.Load())
-	case (gain >= better && w.lost() < b.lost()-0.15 || b.lost() > 0.75) && p.steps < 2:
+	case (helped && w.lost() < b.lost()-0.15 || b.lost() > 0.75) && p.steps < 2:
 		p.steps++ // it may still be at work for those who have gone
 		l.most(l.limit.Load() / 2)
 	default:
@@ -170,7 +173,7 @@ func (l *limiter) giveUp(w reading, now int64) {
 func (l *limiter) useless(w reading, now int64) bool {
 	c := &l.control
 	switch {
-	case !(w.vain > 2 && w.lost() > max(vainShare, 0.6*c.proof.before.lost())):
+	case !(w.vain > 2 && w.lost() > vainShare):
 		c.vainSince = 0
 	case c.vainSince == 0:
 		c.vainSince = now
