@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gopura/exchange"
+	"gopura/websocket"
 )
 
 // socketTerms bound a WebSocket.
@@ -75,7 +76,7 @@ func openSocket(t exchange.Tunnel, terms *socketTerms, cut func(cause error)) *s
 	}
 	s.said = s.begun
 	s.down.limit, s.up.limit, s.up.masked = terms.message, terms.message, true
-	s.up.control = func(op byte, payload []byte) bool { return op != opPong || !bytes.Equal(payload, pingMark) }
+	s.up.control = func(op byte, payload []byte) bool { return op != websocket.Pong || !bytes.Equal(payload, pingMark) }
 	s.watch.start(s, cut)
 	go s.pump()
 	return s
@@ -194,9 +195,9 @@ func (s *socket) tick(now time.Time) {
 	t := s.terms
 	switch {
 	case t.lifetime > 0 && now.Sub(s.begun) >= t.lifetime:
-		s.end(closeGoingAway, "its time is over")
+		s.end(websocket.GoingAway, "its time is over")
 	case t.idle > 0 && now.Sub(s.lastMessage()) >= t.idle:
-		s.end(closeGoingAway, "there was no message for too long")
+		s.end(websocket.GoingAway, "there was no message for too long")
 	case t.ping > 0 && now.Sub(s.said) >= t.ping:
 		if !s.asked.IsZero() && !s.answered.Load() {
 			s.over = true // nobody is there to be told
@@ -206,7 +207,7 @@ func (s *socket) tick(now time.Time) {
 		if s.down.boundary() && !s.down.ended {
 			s.answered.Store(false)
 			s.asked = now
-			s.out = appendControl(s.out, opPing, false, pingMark)
+			s.out = websocket.AppendControl(s.out, websocket.Ping, false, pingMark)
 		}
 	}
 }
@@ -215,24 +216,24 @@ func (s *socket) tick(now time.Time) {
 // nothing after it.
 func (s *socket) end(code uint16, reason string) {
 	s.over = true
-	payload := closePayload(code, reason)
+	payload := websocket.ClosePayload(code, reason)
 	// What is held back has not been said: a frame may begin here.
 	if s.down.left == 0 && !s.down.ended {
-		s.out = appendControl(s.out, opClose, false, payload)
+		s.out = websocket.AppendControl(s.out, websocket.Close, false, payload)
 	}
 	if !s.upMu.TryLock() {
 		return // a target that takes nothing is not waited for; Close ends it
 	}
 	defer s.upMu.Unlock()
 	if !s.mute && s.up.left == 0 && !s.up.ended {
-		s.Tunnel.Write(appendControl(nil, opClose, true, payload))
+		s.Tunnel.Write(websocket.AppendControl(nil, websocket.Close, true, payload))
 	}
 	s.mute = true
 	s.Tunnel.CloseWrite()
 }
 
 func reasonOf(code uint16) string {
-	if code == closeTooBig {
+	if code == websocket.TooBig {
 		return "the message is larger than allowed"
 	}
 	return "the frames are not valid"
@@ -261,7 +262,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	if code != 0 {
 		s.leave(code, reasonOf(code))
 		// The head that is held back was not said: a close frame may take its place.
-		s.Tunnel.Write(appendControl(nil, opClose, true, closePayload(code, reasonOf(code))))
+		s.Tunnel.Write(websocket.AppendControl(nil, websocket.Close, true, websocket.ClosePayload(code, reasonOf(code))))
 		s.mute = true
 	}
 	return len(p), nil

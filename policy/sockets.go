@@ -1,6 +1,10 @@
 package policy
 
-import "sync"
+import (
+	"sync"
+
+	"gopura/websocket"
+)
 
 // Sockets knows the WebSockets that are open, so that they can be told when
 // nobody will serve them any longer. It outlives configurations; the zero value
@@ -39,7 +43,7 @@ func (s *Sockets) Keep(keep func(route string) bool) {
 	defer s.mu.Unlock()
 	for t, route := range s.open {
 		if !keep(route) {
-			t.leave(closeGoingAway, "the gateway does not serve this any longer")
+			t.leave(websocket.GoingAway, "the gateway does not serve this any longer")
 		}
 	}
 }

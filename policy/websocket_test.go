@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gopura/exchange"
+	"gopura/websocket"
 )
 
 // frame is a frame as the ends say it.
@@ -41,8 +42,8 @@ func frame(op byte, fin, masked bool, payload string) []byte {
 func TestFramesPassUnchanged(t *testing.T) {
 	var in []byte
 	for _, f := range [][]byte{
-		frame(opText, true, true, "hello"), frame(opBinary, false, true, string(make([]byte, 300))), frame(opPing, true, true, "p"),
-		frame(opContinuation, true, true, string(make([]byte, 70000))), frame(opPong, true, true, ""), frame(opText, true, true, ""), frame(opClose, true, true, "\x03\xe8bye"),
+		frame(websocket.Text, true, true, "hello"), frame(websocket.Binary, false, true, string(make([]byte, 300))), frame(websocket.Ping, true, true, "p"),
+		frame(websocket.Continuation, true, true, string(make([]byte, 70000))), frame(websocket.Pong, true, true, ""), frame(websocket.Text, true, true, ""), frame(websocket.Close, true, true, "\x03\xe8bye"),
 	} {
 		in = append(in, f...)
 	}
@@ -68,17 +69,17 @@ func TestFramesThatAreNone(t *testing.T) {
 		in   []byte
 		code uint16
 	}{
-		"not masked":                {frame(opText, true, false, "x"), closeProtocol},
-		"reserved opcode":           {frame(3, true, true, "x"), closeProtocol},
-		"fragmented ping":           {frame(opPing, false, true, "x"), closeProtocol},
-		"long close":                {frame(opClose, true, true, string(make([]byte, 126))), closeProtocol},
-		"continuation of nothing":   {frame(opContinuation, true, true, "x"), closeProtocol},
-		"message within a message":  {append(frame(opText, false, true, "x"), frame(opText, true, true, "x")...), closeProtocol},
-		"negative length":           {append([]byte{0x82, 0xff}, bytes.Repeat([]byte{0xff}, 12)...), closeProtocol},
-		"too large":                 {frame(opText, true, true, string(make([]byte, 101))), closeTooBig},
-		"too large in several":      {append(frame(opText, false, true, string(make([]byte, 60))), frame(opContinuation, true, true, string(make([]byte, 60)))...), closeTooBig},
-		"as large as it may be":     {frame(opText, true, true, string(make([]byte, 100))), 0},
-		"two that are large enough": {append(frame(opText, true, true, string(make([]byte, 100))), frame(opText, true, true, string(make([]byte, 100)))...), 0},
+		"not masked":                {frame(websocket.Text, true, false, "x"), websocket.Protocol},
+		"reserved opcode":           {frame(3, true, true, "x"), websocket.Protocol},
+		"fragmented ping":           {frame(websocket.Ping, false, true, "x"), websocket.Protocol},
+		"long close":                {frame(websocket.Close, true, true, string(make([]byte, 126))), websocket.Protocol},
+		"continuation of nothing":   {frame(websocket.Continuation, true, true, "x"), websocket.Protocol},
+		"message within a message":  {append(frame(websocket.Text, false, true, "x"), frame(websocket.Text, true, true, "x")...), websocket.Protocol},
+		"negative length":           {append([]byte{0x82, 0xff}, bytes.Repeat([]byte{0xff}, 12)...), websocket.Protocol},
+		"too large":                 {frame(websocket.Text, true, true, string(make([]byte, 101))), websocket.TooBig},
+		"too large in several":      {append(frame(websocket.Text, false, true, string(make([]byte, 60))), frame(websocket.Continuation, true, true, string(make([]byte, 60)))...), websocket.TooBig},
+		"as large as it may be":     {frame(websocket.Text, true, true, string(make([]byte, 100))), 0},
+		"two that are large enough": {append(frame(websocket.Text, true, true, string(make([]byte, 100))), frame(websocket.Text, true, true, string(make([]byte, 100)))...), 0},
 	} {
 		f := frames{masked: true, limit: 100}
 		if _, code := f.feed(nil, c.in); code != c.code {
@@ -88,8 +89,8 @@ func TestFramesThatAreNone(t *testing.T) {
 }
 
 func FuzzFrames(f *testing.F) {
-	f.Add(frame(opText, true, true, "hello"), 3)
-	f.Add(append(frame(opText, false, true, "a"), frame(opContinuation, true, true, "b")...), 1)
+	f.Add(frame(websocket.Text, true, true, "hello"), 3)
+	f.Add(append(frame(websocket.Text, false, true, "a"), frame(websocket.Continuation, true, true, "b")...), 1)
 	f.Fuzz(func(t *testing.T, in []byte, cut int) {
 		whole, parts := frames{masked: true, limit: 1000}, frames{masked: true, limit: 1000}
 		a, code := whole.feed(nil, in)
@@ -126,7 +127,7 @@ func hear(t *testing.T, r io.Reader, want []byte) {
 }
 
 func closing(code uint16, masked bool, reason string) []byte {
-	return frame(opClose, true, masked, string(closePayload(code, reason)))
+	return frame(websocket.Close, true, masked, string(websocket.ClosePayload(code, reason)))
 }
 
 func TestWebSocketThatIsIdle(t *testing.T) {
@@ -135,11 +136,11 @@ func TestWebSocketThatIsIdle(t *testing.T) {
 		begin := time.Now()
 		go func() {
 			time.Sleep(50 * time.Second)
-			target.Write(frame(opText, true, false, "hi"))
-			hear(t, target, closing(closeGoingAway, true, "there was no message for too long"))
+			target.Write(frame(websocket.Text, true, false, "hi"))
+			hear(t, target, closing(websocket.GoingAway, true, "there was no message for too long"))
 		}()
-		hear(t, s, frame(opText, true, false, "hi"))
-		hear(t, s, closing(closeGoingAway, false, "there was no message for too long"))
+		hear(t, s, frame(websocket.Text, true, false, "hi"))
+		hear(t, s, closing(websocket.GoingAway, false, "there was no message for too long"))
 		if d := time.Since(begin); d != 110*time.Second {
 			t.Errorf("after %v", d)
 		}
@@ -154,12 +155,12 @@ func TestWebSocketIsPinged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, target := openPipe(t, socketTerms{ping: 30 * time.Second})
 		for range 3 {
-			hear(t, s, frame(opPing, true, false, "gopura"))
-			s.Write(frame(opPong, true, true, "gopura"))
+			hear(t, s, frame(websocket.Ping, true, false, "gopura"))
+			s.Write(frame(websocket.Pong, true, true, "gopura"))
 		}
-		go s.Write(frame(opText, true, true, "hi"))
-		hear(t, target, frame(opText, true, true, "hi"))
-		hear(t, s, frame(opPing, true, false, "gopura"))
+		go s.Write(frame(websocket.Text, true, true, "hi"))
+		hear(t, target, frame(websocket.Text, true, true, "hi"))
+		hear(t, s, frame(websocket.Ping, true, false, "gopura"))
 		if _, err := s.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("a client that does not answer: %v", err)
 		}
@@ -171,7 +172,7 @@ func TestWebSocketWithALifetime(t *testing.T) {
 		s, target := openPipe(t, socketTerms{lifetime: time.Hour})
 		go io.Copy(io.Discard, target)
 		begin := time.Now()
-		hear(t, s, closing(closeGoingAway, false, "its time is over"))
+		hear(t, s, closing(websocket.GoingAway, false, "its time is over"))
 		if d := time.Since(begin); d != time.Hour {
 			t.Error(d)
 		}
@@ -180,18 +181,18 @@ func TestWebSocketWithALifetime(t *testing.T) {
 
 func TestWebSocketMessageThatIsTooLarge(t *testing.T) {
 	for name, say := range map[string]func(s *socket, target net.Conn){
-		"of the client": func(s *socket, target net.Conn) { s.Write(frame(opText, true, true, "12345678901")) },
-		"of the target": func(s *socket, target net.Conn) { target.Write(frame(opText, true, false, "12345678901")) },
+		"of the client": func(s *socket, target net.Conn) { s.Write(frame(websocket.Text, true, true, "12345678901")) },
+		"of the target": func(s *socket, target net.Conn) { target.Write(frame(websocket.Text, true, false, "12345678901")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, target := openPipe(t, socketTerms{message: 10})
 			go say(s, target)
 			done := make(chan struct{})
 			go func() {
-				hear(t, target, closing(closeTooBig, true, reasonOf(closeTooBig)))
+				hear(t, target, closing(websocket.TooBig, true, reasonOf(websocket.TooBig)))
 				close(done)
 			}()
-			hear(t, s, closing(closeTooBig, false, reasonOf(closeTooBig)))
+			hear(t, s, closing(websocket.TooBig, false, reasonOf(websocket.TooBig)))
 			<-done
 		})
 	}
@@ -206,7 +207,7 @@ func TestWebSocketsOfARouteThatIsGone(t *testing.T) {
 	all.add(stays, "a")
 	all.add(goes, "b")
 	all.Keep(func(route string) bool { return route == "a" })
-	hear(t, goes, closing(closeGoingAway, false, "the gateway does not serve this any longer"))
+	hear(t, goes, closing(websocket.GoingAway, false, "the gateway does not serve this any longer"))
 	if len(stays.leaving) != 0 {
 		t.Error("the other is ended too")
 	}
@@ -232,10 +233,10 @@ func TestWebSocketOfAClientThatTakesNothing(t *testing.T) {
 				cut := make(chan error, 1)
 				s := openSocket(end{a}, &c.terms, func(cause error) { cut <- cause })
 				defer s.Close()
-				go target.Write(frame(opText, true, false, "nobody reads this"))
+				go target.Write(frame(websocket.Text, true, false, "nobody reads this"))
 				begin := time.Now()
 				if name == "reload" {
-					time.AfterFunc(c.after, func() { s.leave(closeGoingAway, "") })
+					time.AfterFunc(c.after, func() { s.leave(websocket.GoingAway, "") })
 				}
 				<-cut
 				if d := time.Since(begin); d != c.after+cutAfter {
