@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Tags that the decoder, the schema and the reference read:
 //
@@ -82,6 +85,8 @@ type Limits struct {
 	Target      Size `yaml:"target" default:"8KiB" min:"64" doc:"Bytes of a request target (path and query)."`
 	Body        Size `yaml:"body" default:"0" doc:"Bytes of a request body; 0 is no limit."`
 	Connections int  `yaml:"connections" default:"0" min:"0" doc:"Open client connections; 0 is no limit."`
+
+	TunnelIdle time.Duration `yaml:"tunnel_idle" default:"1h" min:"0" doc:"How long nothing may go through a tunnel, such as a WebSocket, whose route does not say it with websocket; 0: for ever."`
 }
 
 // Paths is how the path of a request is normalised.

@@ -62,6 +62,8 @@ var (
 	UpstreamBroken         = &Code{"upstream_broken_body", 502, ByUpstream, false, "The service broke off in the middle of its answer."}
 	ExchangeTimeout        = &Code{"exchange_timeout", 504, ByGateway, false, "The exchange took longer than the route allows."}
 	CredentialsUnavailable = &Code{"credentials_unavailable", 503, ByGateway, true, "The gateway has no valid credentials for the service at the moment."}
+	TunnelEnded            = &Code{"tunnel_ended", 408, ByGateway, false, "The gateway has ended the tunnel or WebSocket: the cause in the record says which limit it had reached."}
+	TunnelInvalid          = &Code{"websocket_invalid", 400, ByClient, false, "What was sent over the WebSocket is none."}
 	RetryBody              = &Code{"retry_body_lost", 502, ByGateway, false, "The request could not be repeated, because its body was not kept."}
 
 	// gRPC services for clients that speak REST.
@@ -92,8 +94,18 @@ var Codes = []*Code{
 	Forbidden, IPForbidden, ScopeMissing, RoleMissing, CORSRefused, CSRFRefused, MediaTypeUnsupported, RequestInvalid, DecisionUnavailable,
 	RateLimited, QuotaExceeded, ConcurrencyLimited, Overloaded, LimitUnavailable,
 	NoTarget, TargetBusy, CircuitOpen, ConnectFailed, ConnectTimeout, UpstreamTLS, UpstreamReset, UpstreamStale,
-	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, RetryBody, CredentialsUnavailable,
+	UpstreamMalformed, UpstreamTimeout, UpstreamBroken, ExchangeTimeout, TunnelEnded, TunnelInvalid, RetryBody, CredentialsUnavailable,
 	SchemaUnavailable, MethodUnknown, GRPCMalformed,
 	PartFailed, PartTimeout, PartInvalid, PartInput, PartCancelled, ComposeFailed, UndoFailed,
 	Draining, Internal,
+}
+
+// Sentence is what the list of codes says about e.
+func (e *Error) Sentence() string {
+	for _, c := range Codes {
+		if c.Name == e.Code {
+			return c.Text
+		}
+	}
+	return ""
 }

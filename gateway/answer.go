@@ -56,7 +56,7 @@ func answer(x *exchange.Exchange, err error) {
 func problem(e *exchange.Error, id []byte) []byte {
 	detail := e.Detail
 	if detail == "" {
-		detail = sentence(e.Code)
+		detail = e.Sentence()
 	}
 	body, _ := json.Marshal(struct {
 		Type      string `json:"type"`
@@ -70,16 +70,6 @@ func problem(e *exchange.Error, id []byte) []byte {
 		Flaws []exchange.Flaw `json:"flaws,omitempty"`
 	}{"about:blank", title(e.Code), e.Status, e.Code, detail, e.Part, string(id), e.Flaws})
 	return append(body, '\n')
-}
-
-// sentence is what the list of codes says about a code.
-func sentence(code string) string {
-	for _, c := range exchange.Codes {
-		if c.Name == code {
-			return c.Text
-		}
-	}
-	return ""
 }
 
 // title is the code as words.

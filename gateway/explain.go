@@ -215,7 +215,7 @@ func (e *Explanation) conclude(x *exchange.Exchange) {
 	if err := x.Err; err != nil {
 		a.Code, a.Detail = err.Code, err.Detail
 		if a.Detail == "" {
-			a.Detail = sentence(err.Code)
+			a.Detail = err.Sentence()
 		}
 		if err.Err != nil {
 			a.Cause = err.Err.Error()

@@ -66,7 +66,7 @@ func answerGRPC(x *exchange.Exchange, e *exchange.Error) {
 func addStatus(h *exchange.Header, e *exchange.Error, code exchange.GRPCCode, id []byte) {
 	message := e.Detail
 	if message == "" {
-		message = sentence(e.Code)
+		message = e.Sentence()
 	}
 	h.AddBytes("Grpc-Status", strconv.AppendUint(nil, uint64(code), 10))
 	h.AddBytes("Grpc-Message", exchange.AppendGRPCMessage(nil, message))

@@ -52,6 +52,9 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 		answer(x, err)
 	} else {
 		finishResponse(x)
+		if x.Response.Tunnel != nil && s.doc.Limits.TunnelIdle > 0 {
+			limitTunnel(x, s.doc.Limits.TunnelIdle)
+		}
 		if call {
 			sealGRPC(x)
 		}

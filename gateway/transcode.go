@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,6 +191,7 @@ func (c *compiler) transcoder(r *config.Route, svc *service, path string) (excha
 			ProtoNames: g.Names == "proto", Defaults: g.Defaults, EnumNumbers: g.Enums == "number", IgnoreUnknown: g.UnknownFields == "ignore",
 		},
 		Limits:      transcode.Limits{Message: int(g.MaxMessage), Depth: g.MaxDepth, Items: g.MaxItems},
+		WebSocket:   slices.ContainsFunc(c.policies(r), func(p config.Policy) bool { return p.Name == "websocket" }),
 		IgnoreQuery: g.UnknownQuery == "ignore",
 	}
 	switch {

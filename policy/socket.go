@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type socket struct {
 	mute bool // nothing more is passed on to the target
 
 	watch socketWatch
+	why   atomic.Pointer[exchange.Error] // the gateway has ended it
 
 	upMu     sync.Mutex // orders our close frame among what the client sends
 	begun    time.Time
@@ -150,6 +152,7 @@ func (s *socket) fill() error {
 		}
 		switch {
 		case code != 0:
+			s.blame(code, reasonOf(code), exchange.ByUpstream)
 			s.end(code, reasonOf(code))
 		case a.err == io.EOF:
 			s.over = true
@@ -159,6 +162,7 @@ func (s *socket) fill() error {
 			s.taken <- struct{}{}
 		}
 	case e := <-s.leaving:
+		s.blame(e.code, e.reason, exchange.ByClient)
 		s.end(e.code, e.reason)
 	case now := <-clock:
 		s.tick(now)
@@ -195,11 +199,14 @@ func (s *socket) tick(now time.Time) {
 	t := s.terms
 	switch {
 	case t.lifetime > 0 && now.Sub(s.begun) >= t.lifetime:
+		s.blame(websocket.GoingAway, "its time is over", exchange.ByGateway)
 		s.end(websocket.GoingAway, "its time is over")
 	case t.idle > 0 && now.Sub(s.lastMessage()) >= t.idle:
+		s.blame(websocket.GoingAway, "there was no message for too long", exchange.ByGateway)
 		s.end(websocket.GoingAway, "there was no message for too long")
 	case t.ping > 0 && now.Sub(s.said) >= t.ping:
 		if !s.asked.IsZero() && !s.answered.Load() {
+			s.blame(websocket.GoingAway, "the client answers no ping", exchange.ByClient)
 			s.over = true // nobody is there to be told
 			return
 		}
@@ -232,6 +239,26 @@ func (s *socket) end(code uint16, reason string) {
 	s.Tunnel.CloseWrite()
 }
 
+// blame notes, for the record, why the gateway ends it. The first reason counts.
+func (s *socket) blame(code uint16, reason string, side exchange.Side) {
+	kind := exchange.TunnelEnded
+	switch code {
+	case websocket.TooBig:
+		kind = exchange.MessageTooLarge
+	case websocket.Protocol:
+		kind = exchange.TunnelInvalid
+	default:
+		side = kind.Side
+	}
+	e := kind.Because(errors.New(reason))
+	e.Side = side
+	s.why.CompareAndSwap(nil, e)
+}
+
+// Watched reports whether the policy itself ends what is silent: then no other
+// limit on silence holds.
+func (s *socket) Watched() bool { return s.terms.idle > 0 }
+
 func reasonOf(code uint16) string {
 	if code == websocket.TooBig {
 		return "the message is larger than allowed"
@@ -260,6 +287,7 @@ func (s *socket) Write(p []byte) (int, error) {
 		}
 	}
 	if code != 0 {
+		s.blame(code, reasonOf(code), exchange.ByClient)
 		s.leave(code, reasonOf(code))
 		// The head that is held back was not said: a close frame may take its place.
 		s.Tunnel.Write(websocket.AppendControl(nil, websocket.Close, true, websocket.ClosePayload(code, reasonOf(code))))

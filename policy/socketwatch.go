@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"gopura/exchange"
+	"gopura/websocket"
 )
 
 // socketWatch cuts a WebSocket that should have ended and has not. Its clocks are
@@ -66,6 +69,7 @@ func (w *socketWatch) arm() {
 	left := time.Until(end.Add(cutAfter))
 	switch {
 	case left <= 0:
+		w.s.blame(websocket.GoingAway, errSocketStalled.Error(), exchange.ByGateway)
 		w.cut(errSocketStalled)
 		w.cut = nil
 	case w.timer == nil:

@@ -54,8 +54,11 @@ func (s *WebSocket) Compile(env *Env) (exchange.Middleware, error) {
 			if sockets != nil {
 				sockets.add(t, route)
 			}
-			x.OnDone(func(*exchange.Exchange) {
+			x.OnDone(func(x *exchange.Exchange) {
 				t.retire()
+				if why := t.why.Load(); why != nil {
+					x.Err = why
+				}
 				if sockets != nil {
 					sockets.remove(t)
 				}

@@ -33,6 +33,7 @@ type Options struct {
 
 	JSON        JSONOptions
 	Limits      Limits
+	WebSocket   bool // methods that stream take a WebSocket, too
 	IgnoreQuery bool // parameters that are no field are passed over
 }
 
@@ -219,7 +220,12 @@ func (h *Handler) Serve(x *exchange.Exchange) error {
 	c := h.take()
 	x.OnDone(c.over)
 	c.x, c.t, c.decoder.codec = x, t, t.codec
+	socket := x.Request.Method == "GET" && exchange.EqualFold(x.Request.Upgrade, "websocket")
 	if h.o.Call != "" {
+		if socket {
+			c.b = t.socketBinding(c)
+			return c.openSocket()
+		}
 		c.b = t.full
 		if m := x.Request.Method; m == "GET" || m == "HEAD" || m == "DELETE" {
 			c.b = t.bare
@@ -229,6 +235,12 @@ func (h *Handler) Serve(x *exchange.Exchange) error {
 	var methods []string
 	if !c.spans.split(x.Request.Path) {
 		return exchange.NoRoute.Because(nil)
+	}
+	if socket {
+		if c.b = t.socketBinding(c); c.b == nil {
+			return exchange.NoRoute.Because(nil)
+		}
+		return c.openSocket()
 	}
 	if c.b = t.tree.find(x.Request.Method, &c.spans, nil); c.b == nil {
 		t.tree.find(x.Request.Method, &c.spans, &methods)

@@ -144,7 +144,7 @@ func TestSnippets(t *testing.T) {
 					writeForeign(t, b, dir)
 				case "console":
 					runOffline(t, d, b, dir)
-				case "text", "mermaid", "go", "ini", "sh", "json", "promql":
+				case "text", "mermaid", "go", "ini", "sh", "js", "json", "promql":
 				default:
 					t.Errorf("%s:%d: a block of %q: see doc.go for what a page may contain", d.path, b.lines[0].number-1, b.language)
 				}
