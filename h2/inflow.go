@@ -21,12 +21,18 @@ type inflow struct {
 	bufs   []*exchange.Buffer // what is here: all of them are full but the last,
 	w      int                // which holds w bytes
 	lent   *exchange.Buffer   // holds the piece that was pulled last
+	few    [fewBytes]byte     // what came before bufs, so that a few bytes need no buffer:
+	n      int                // n bytes
+	out    bool               // the piece that was pulled last is in few
 	size   int                // bytes here
 	window int                // bytes that the peer may still send
 	owed   int                // bytes that were pulled and not given back to the peer's window
 	ended  bool               // END_STREAM has arrived
 	err    error              // why it won't end well; what is here can't be pulled any more
 }
+
+// fewBytes is what a stream holds without a buffer: a message of gRPC, a small form.
+const fewBytes = 1 << 10
 
 // start makes f ready for a stream whose window is that large.
 func (f *inflow) start(window int) {
@@ -38,7 +44,7 @@ func (f *inflow) start(window int) {
 	default:
 	}
 	f.mu.Lock()
-	f.w, f.size, f.owed = 0, 0, 0
+	f.w, f.n, f.out, f.size, f.owed = 0, 0, false, 0, 0
 	f.window, f.ended, f.err = window, false, nil
 	f.mu.Unlock()
 }
@@ -64,6 +70,10 @@ func (f *inflow) put(p []byte, flow int, end bool) error {
 		return nil // nobody wants it
 	}
 	f.size += len(p)
+	if len(f.bufs) == 0 && !f.out && len(p) <= len(f.few)-f.n {
+		f.n += copy(f.few[f.n:], p)
+		p = nil
+	}
 	for len(p) > 0 {
 		if len(f.bufs) == 0 || f.w == exchange.BufferSize {
 			f.bufs = append(f.bufs, exchange.NewBuffer())
@@ -113,12 +123,16 @@ func (f *inflow) drop(err error) {
 func (f *inflow) pull() (p []byte, done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lent != nil {
-		f.lent.Release()
-		f.lent = nil
-	}
+	f.takeBack()
 	if f.size == 0 {
 		return nil, f.ended && f.err == nil, f.err
+	}
+	if f.n > 0 {
+		p = f.few[:f.n:f.n]
+		f.n, f.out = 0, true
+		f.size -= len(p)
+		f.owed += len(p)
+		return p, false, nil
 	}
 	first, last := f.bufs[0], exchange.BufferSize
 	if len(f.bufs) == 1 {
@@ -130,6 +144,18 @@ func (f *inflow) pull() (p []byte, done bool, err error) {
 	f.lent = first
 	f.bufs = f.bufs[:copy(f.bufs, f.bufs[1:])]
 	return p, false, nil
+}
+
+// takeBack ends the life of the piece that was pulled last. The caller holds mu.
+func (f *inflow) takeBack() {
+	if f.lent != nil {
+		f.lent.Release()
+		f.lent = nil
+	}
+	if f.out {
+		exchange.Poison(f.few[:])
+		f.out = false
+	}
 }
 
 // repay returns how many bytes the peer's window is to be widened by, when that
@@ -145,6 +171,13 @@ func (f *inflow) repay(full int) int {
 	f.owed = 0
 	f.window += n
 	return n
+}
+
+// wanted reports whether anybody will pull what arrives.
+func (f *inflow) wanted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err == nil
 }
 
 // left returns the number of bytes here, and whether they are the last.
@@ -164,10 +197,7 @@ func (f *inflow) ready() bool {
 // release gives the memory back when the stream is over.
 func (f *inflow) release() {
 	f.mu.Lock()
-	if f.lent != nil {
-		f.lent.Release()
-		f.lent = nil
-	}
+	f.takeBack()
 	if f.err == nil {
 		f.err = errReleased
 	}
@@ -182,7 +212,7 @@ func (f *inflow) releaseAll() {
 		b.Release()
 		f.bufs[i] = nil
 	}
-	f.bufs, f.size, f.w = f.bufs[:0], 0, 0
+	f.bufs, f.size, f.w, f.n = f.bufs[:0], 0, 0, 0
 }
 
 // await waits until f is woken, and reports false when by has come.

@@ -71,6 +71,7 @@ func (st *serverStream) pulled(n int) {
 		c.mu.Unlock()
 		return
 	}
+	n = min(n, st.held) // it may have been given up meanwhile
 	st.held -= n
 	said := c.repay(n)
 	if more > 0 && !st.settled {
@@ -106,8 +107,15 @@ func (b *serverBody) Trailer() *exchange.Header {
 	return &b.st.tail
 }
 
-// Close implements exchange.Body: it ends a Next that is waiting.
+// Close implements exchange.Body: it ends a Next that is waiting, and gives the window
+// of what was not pulled back, however long the answer takes.
 func (b *serverBody) Close() error {
-	b.st.in.fail(errBodyGivenUp)
+	st, c := b.st, b.st.c
+	c.mu.Lock()
+	said := c.open[st.id] == st && st.giveUp(errBodyGivenUp)
+	c.mu.Unlock()
+	if said {
+		c.flush()
+	}
 	return nil
 }

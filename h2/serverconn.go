@@ -37,9 +37,10 @@ type serverConn struct {
 	idle    time.Time // since when there has been no stream
 	closed  closedStreams
 	parting parting
-	cause   error // why the connection was cut; nil: the client's doing
-	over    bool  // the reader has ended
-	off     bool  // is off the Server's list
+	final   uint32 // the stream that the last GOAWAY has named, when gone
+	cause   error  // why the connection was cut; nil: the client's doing
+	over    bool   // the reader has ended
+	off     bool   // is off the Server's list
 }
 
 // parting is how far the end of a connection has come (RFC 9113 §6.8).

@@ -27,11 +27,15 @@ func (c *serverConn) end(err error) {
 	for _, st := range c.open {
 		st.breakOff(cause, byClient)
 	}
+	last := c.last
+	if c.parting == gone {
+		last = c.final // RFC 9113 §6.8: it must not rise
+	}
 	if errors.As(err, &ce) {
-		c.framer.WriteGoAway(c.last, http2.ErrCode(ce), nil)
+		c.framer.WriteGoAway(last, http2.ErrCode(ce), nil)
 	}
 	if errors.Is(err, http2.ErrFrameTooLarge) {
-		c.framer.WriteGoAway(c.last, http2.ErrCodeFrameSize, nil)
+		c.framer.WriteGoAway(last, http2.ErrCodeFrameSize, nil)
 	}
 	said := len(c.out) > 0 && err != io.EOF && c.err == nil
 	c.mu.Unlock()

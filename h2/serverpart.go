@@ -39,7 +39,7 @@ func (c *serverConn) part(now time.Time) error {
 	}
 	if c.parting == warned && (now.IsZero() || now.Sub(c.in.parted) >= partWait) {
 		c.framer.WriteGoAway(c.last, http2.ErrCodeNo, nil)
-		c.parting = gone
+		c.parting, c.final = gone, c.last
 		if len(c.open) == 0 {
 			c.poke()
 		}

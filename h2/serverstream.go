@@ -82,10 +82,14 @@ func (st *serverStream) recycle() {
 }
 
 // receive keeps a piece of the body. It holds as much of the connection's window
-// until it is pulled, or the stream closed. The caller holds the link's mu.
+// until it is pulled or given up. The caller holds the link's mu.
 func (st *serverStream) receive(p []byte, flow int, end bool) error {
-	st.held += len(p)
-	st.c.repay(flow - len(p))
+	if st.in.wanted() {
+		st.held += len(p)
+		st.c.repay(flow - len(p))
+	} else {
+		st.c.repay(flow)
+	}
 	st.got += int64(len(p))
 	if st.head.Length >= 0 && st.got > st.head.Length { // RFC 9113 §8.1.1
 		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol, Cause: semantics.TooMuch}
@@ -120,8 +124,17 @@ func (st *serverStream) breakOff(cause error, how ending) {
 	}
 	st.uncount()
 	st.x.Cancel(cause)
-	st.in.fail(cause)
+	st.giveUp(cause)
 	st.out.stopLocked(cause)
+}
+
+// giveUp drops what has arrived of the body and was not pulled, and gives its share of
+// the connection's window back: other streams need it. The caller holds the link's mu.
+func (st *serverStream) giveUp(why error) (written bool) {
+	st.in.drop(why)
+	written = st.c.repay(st.held)
+	st.held = 0
+	return written
 }
 
 // run serves the stream on a worker.
@@ -218,9 +231,7 @@ func (st *serverStream) close(code http2.ErrCode) {
 	if code == http2.ErrCodeNo && !st.settled {
 		c.calm.earn(earnAnswer)
 	}
-	c.repay(st.held)
-	st.held = 0
-	st.in.drop(errBodyGivenUp)
+	st.giveUp(errBodyGivenUp)
 	delete(c.open, st.id)
 	c.closed.add(st.id, st.how)
 	st.uncount()
