@@ -31,6 +31,10 @@ type block struct {
 	parts int // frames
 }
 
+// bombSize is how many times larger than allowed a header block may become before the
+// connection is given up: one that a careless client might send is answered with 431.
+const bombSize = 16
+
 func (b *block) init(lim blockLimits) {
 	b.lim = lim
 	b.decoder = hpack.NewDecoder(4096, func(f hpack.HeaderField) { b.Field(f.Name, f.Value) })
@@ -76,6 +80,10 @@ func (b *block) part(p []byte) error {
 			return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 		}
 		return http2.ConnectionError(http2.ErrCodeCompression)
+	}
+	// A byte may stand for an entry of the table: a bomb.
+	if b.Size() > bombSize*b.lim.bytes {
+		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 	}
 	return nil
 }

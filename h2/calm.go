@@ -54,8 +54,19 @@ func (a *calm) spend(n int) error {
 	return nil
 }
 
-// earn adds to the allowance. Any goroutine may call it.
+// earn adds to the allowance, or takes off it what a stream has cost. Any goroutine may
+// call it.
 func (a *calm) earn(n int) { a.earned.Add(int64(n)) }
+
+// settle takes off the allowance what streams have cost more than they earned. Only the
+// reader calls it.
+func (a *calm) settle() error {
+	if n := a.earned.Load(); n < 0 {
+		a.earned.Add(-n)
+		return a.spend(int(-n))
+	}
+	return nil
+}
 
 // closedStreams remembers how the streams that ended last have ended, so that
 // frames which were on their way can be told from those that have no business.

@@ -191,6 +191,9 @@ func (c *serverConn) headers(f *http2.HeadersFrame) error {
 		return c.trailers(f, id, end)
 	}
 	c.last = id
+	if err := c.calm.settle(); err != nil {
+		return err
+	}
 	st, refused := c.admit(id)
 	if refused {
 		c.void.Truncate()

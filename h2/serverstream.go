@@ -193,6 +193,7 @@ func (st *serverStream) serve() (code http2.ErrCode) {
 		st.c.conf.Root.Refuse(x, e)
 	}
 	if malformed { // RFC 9113 §8.1.1
+		st.c.calm.earn(-costReset) // CVE-2025-8671: making us reset is resetting
 		x.DropResponse()
 		x.Response.Status = 400 // what the record says
 		return http2.ErrCodeProtocol

@@ -91,6 +91,9 @@ func (s *Section) Field(name, value string) {
 	}
 }
 
+// Size is how many bytes the fields had so far, also those that only count.
+func (s *Section) Size() int { return s.size }
+
 func (s *Section) pseudo(name, value string) {
 	var p *string
 	var bit uint8
