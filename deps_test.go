@@ -16,6 +16,7 @@ import (
 var law = map[string]string{
 	"exchange":   "",
 	"lifetime":   "",
+	"handover":   "",
 	"config":     "",
 	"route":      "exchange",
 	"rawjson":    "",
@@ -35,14 +36,14 @@ var law = map[string]string{
 	"cache":      "exchange",
 	"openapi":    "config",
 	"policy":     "exchange lifetime config expr identity store cache openapi websocket",
-	"gateway":    "exchange lifetime config route expr h1 h2 h3 telemetry upstream identity policy certs store compose transcode cache",
+	"gateway":    "exchange lifetime config route expr h1 h2 h3 telemetry upstream identity policy certs store compose transcode cache handover",
 	"importer":   "config openapi",
 	"diagram":    "config gateway",
 	"lint":       "config gateway policy",
 	"trial":      "exchange config gateway",
-	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store cache",
+	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store cache handover",
 	"demo":       "exchange lifetime config gateway admin telemetry transcode",
-	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer admin demo store",
+	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer admin demo store handover",
 }
 
 // homes says which one package may import a heavy dependency, so that it can

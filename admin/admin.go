@@ -8,21 +8,30 @@ import (
 
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/handover"
 )
 
 // Options are what an administrative server is made of.
 type Options struct {
 	Log   *slog.Logger   // nil: none
 	Level *slog.LevelVar // what /api/log-level shows and sets; nil: it is not served
+
+	Sockets *handover.Sockets // those that the process was given; nil: it opens its own
+
+	// Upgrade hands the sockets to a new process and returns when that serves;
+	// nil: /api/upgrade is not served.
+	Upgrade func(context.Context) error
 }
 
 // Server is the administrative server of a gateway. It listens where the
 // configuration in force says, and nowhere without one.
 type Server struct {
-	gateway *gateway.Gateway
-	log     *slog.Logger
-	level   *slog.LevelVar
-	paths   map[string]methods
+	gateway  *gateway.Gateway
+	log      *slog.Logger
+	level    *slog.LevelVar
+	sockets  *handover.Sockets
+	handOver func(context.Context) error
+	paths    map[string]methods
 
 	mu      sync.Mutex
 	current *listener // nil: none
@@ -31,7 +40,7 @@ type Server struct {
 // New returns the administrative server of g. It serves nothing until a
 // configuration is in force: its Prepare belongs into gateway.Options.
 func New(g *gateway.Gateway, o Options) *Server {
-	s := &Server{gateway: g, log: o.Log, level: o.Level}
+	s := &Server{gateway: g, log: o.Log, level: o.Level, sockets: o.Sockets, handOver: o.Upgrade}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -35,7 +35,7 @@ type listener struct {
 }
 
 func (s *Server) open(conf *config.Admin) (*listener, error) {
-	ln, err := net.Listen("tcp", conf.Address)
+	ln, err := s.sockets.Listen("admin", conf.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ func (s *Server) table() map[string]methods {
 		"/api/cache/purge":  {http.MethodPost: s.purgeCache},
 		"/api/certificates": {http.MethodGet: s.certificates},
 	}
+	if s.handOver != nil {
+		t["/api/upgrade"] = methods{http.MethodPost: s.upgrade}
+	}
 	if s.level != nil {
 		t["/api/log-level"] = methods{http.MethodGet: s.showLevel, http.MethodPut: s.setLevel}
 	}

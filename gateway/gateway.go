@@ -17,6 +17,7 @@ import (
 	"gopura/cache"
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/handover"
 	"gopura/identity"
 	"gopura/lifetime"
 	"gopura/policy"
@@ -38,6 +39,8 @@ type Options struct {
 	// put in force, by who serves another part of it (the admin listener). It
 	// opens what it needs and returns how to put that in force, or to give it up.
 	Prepare func(*config.Document) (commit, abandon func(), err error)
+	// Sockets are those that the process was given; nil: it opens its own.
+	Sockets *handover.Sockets
 }
 
 // Gateway serves a configuration. Its methods are safe for concurrent use.
@@ -64,6 +67,7 @@ type Gateway struct {
 	listeners  map[string]*listener
 	retired    map[*listener]struct{} // removed, with connections that are still ending
 	draining   atomic.Bool
+	handedOver atomic.Bool // another process accepts
 	lastError  atomic.Pointer[reloadError]
 }
 
@@ -238,7 +242,9 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	g.stopped = true
-	g.announce(ctx)
+	if !g.handedOver.Load() {
+		g.announce(ctx)
+	}
 	g.sockets.Keep(func(string) bool { return false })
 	err := g.drain(ctx)
 	if s := g.current.Get(); s != nil {
@@ -251,6 +257,10 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.setListeners(map[string]*listener{})
 	return err
 }
+
+// HandedOver says that another process accepts on the same sockets: to stop is
+// then to stop accepting at once, and to nobody's harm.
+func (g *Gateway) HandedOver() { g.handedOver.Store(true) }
 
 // announce goes on accepting for the configured delay: closing a listener
 // resets the connections that wait to be accepted, so whoever sends them has to

@@ -101,7 +101,7 @@ func (g *Gateway) planListeners(s *snapshot) (plans []planned, err error) {
 }
 
 func (g *Gateway) open(conf *config.Listener) (*listener, error) {
-	ln, err := net.Listen("tcp", conf.Address)
+	ln, err := g.options.Sockets.Listen(conf.Name, conf.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listener %q (%s): %w", conf.Name, conf.Pos, err)
 	}

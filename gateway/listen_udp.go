@@ -21,7 +21,7 @@ import (
 
 // openUDP opens the socket when HTTP/3 is wanted and not there yet.
 func (p *planned) openUDP(conf *config.Listener) error {
-	if !p.conf.http3 || p.l.http3.Load() != nil {
+	if !p.conf.http3 || p.l.http3.Load() != nil || p.l.g.options.Sockets.UDPTaken() {
 		return nil
 	}
 	for try := 0; ; try++ {
@@ -36,7 +36,7 @@ func (p *planned) openUDP(conf *config.Listener) error {
 		if !p.new || port != "0" || try == 8 || !errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("listener %q (%s): HTTP/3: %w", conf.Name, conf.Pos, err)
 		}
-		ln, err := net.Listen("tcp", conf.Address)
+		ln, err := p.l.g.options.Sockets.Listen("", conf.Address)
 		if err != nil {
 			return fmt.Errorf("listener %q (%s): %w", conf.Name, conf.Pos, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"gopura/config"
 	"gopura/demo"
 	"gopura/gateway"
+	"gopura/handover"
 )
 
 const (
@@ -83,7 +84,7 @@ func startDemo(vars map[string]string, stderr io.Writer) (*shop, error) {
 	load := func() (*config.Document, error) {
 		return config.Parse([]config.Source{{Name: "demo.yaml", Data: demo.Config}}, options)
 	}
-	p, err := start(source{load: load}, stderr)
+	p, err := start(source{load: load}, &handover.Taken{Sockets: new(handover.Sockets)}, stderr)
 	if err != nil {
 		services.Close()
 		return nil, err

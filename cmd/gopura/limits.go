@@ -48,6 +48,11 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 
 // ask sends a request to the admin API and decodes the answer.
 func (a *adminClient) ask(method, path string, into any) error {
+	return a.askFor(10*time.Second, method, path, into)
+}
+
+// askFor is ask, for as long as the answer may take.
+func (a *adminClient) askFor(long time.Duration, method, path string, into any) error {
 	base := a.address
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
@@ -60,7 +65,7 @@ func (a *adminClient) ask(method, path string, into any) error {
 	if token := os.Getenv("GOPURA_ADMIN_TOKEN"); token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: long}
 	resp, err := client.Do(r)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"gopura/admin"
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/handover"
 	"gopura/telemetry"
 )
 
@@ -32,6 +33,10 @@ keys included), on SIGHUP, and on POST /api/reload of the admin listener. It is
 put in force as a whole or not at all: with a problem in the new one, the one in
 force stays. Requests in flight end with the one that they began with.
 
+SIGUSR2 starts the binary that lies where this one lay, hands it all listening
+sockets, and stops when it serves; if it does not, this one goes on (see gopura
+upgrade).
+
 SIGHUP also opens log files anew, for rotation. SIGTERM and SIGINT stop
 accepting, let requests in flight end (shutdown.grace) and exit with 0; a second
 one exits at once.
@@ -42,7 +47,11 @@ Access records go where access_log says; the gateway's own log goes to stderr.`,
   kill -HUP $(pidof gopura)`,
 		Args: cobra.NoArgs,
 		RunE: act(func(cmd *cobra.Command, _ []string) error {
-			p, err := start(source{load: loader(path), files: []string{path}}, cmd.ErrOrStderr())
+			taken, err := handover.Inherit()
+			if err != nil {
+				return fmt.Errorf("sockets that were handed over: %w", err)
+			}
+			p, err := start(source{load: loader(path), files: []string{path}}, taken, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -61,11 +70,13 @@ type process struct {
 	admin   *admin.Server
 	doc     atomic.Pointer[config.Document] // in force
 	signals chan os.Signal
+	taken   *handover.Taken
+	upgrade upgrade
 }
 
 // start puts the configuration in force.
-func start(from source, stderr io.Writer) (*process, error) {
-	p := &process{source: from}
+func start(from source, taken *handover.Taken, stderr io.Writer) (*process, error) {
+	p := &process{source: from, taken: taken, upgrade: upgrade{asked: make(chan chan error)}}
 	first, err := p.load()
 	if err != nil {
 		return nil, err
@@ -81,9 +92,9 @@ func start(from source, stderr io.Writer) (*process, error) {
 	}
 	// From here on a signal is handled, so that none ends a half-started gateway.
 	p.signals = make(chan os.Signal, 4)
-	signal.Notify(p.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	p.gateway = gateway.New(gateway.Options{Load: p.load, Log: p.log, LogLevel: level, Build: build(), Prepare: p.prepare})
-	p.admin = admin.New(p.gateway, admin.Options{Log: p.log, Level: level})
+	signal.Notify(p.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR2)
+	p.gateway = gateway.New(gateway.Options{Load: p.load, Log: p.log, LogLevel: level, Build: build(), Prepare: p.prepare, Sockets: taken.Sockets})
+	p.admin = admin.New(p.gateway, admin.Options{Log: p.log, Level: level, Sockets: taken.Sockets, Upgrade: p.requestUpgrade})
 	if err := p.gateway.Reload(context.Background()); err != nil {
 		signal.Stop(p.signals)
 		return nil, listenError(err)
@@ -91,7 +102,10 @@ func start(from source, stderr io.Writer) (*process, error) {
 	for _, w := range p.gateway.Info().Warnings {
 		p.log.Warn("configuration", "at", w.Pos.String(), "path", w.Path, "warning", w.Message)
 	}
-	return p, nil
+	for _, name := range taken.Unused() {
+		p.log.Warn("a socket that was handed over is not in the configuration, and is closed", "socket", name)
+	}
+	return p, p.ready()
 }
 
 // prepare lets the admin listener follow the configuration.
@@ -111,15 +125,36 @@ func (p *process) wait() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go p.gateway.Watch(ctx, func() []string { return append(p.gateway.Files(), p.files...) })
-	for s := range p.signals {
-		if s != syscall.SIGHUP {
-			p.log.Info("stopping", "signal", s.String(), "grace", p.doc.Load().Shutdown.Grace)
-			break
-		}
-		p.hangup(ctx)
-	}
-	cancel() // no reload from here on
+	go p.takeOver(ctx)
+	p.serve(ctx)
+	cancel() // no reload and no upgrade from here on
 	return p.stop()
+}
+
+// serve does what signals say until one, or a new process that serves, says to
+// stop.
+func (p *process) serve(ctx context.Context) {
+	for {
+		select {
+		case s := <-p.signals:
+			switch s {
+			case syscall.SIGHUP:
+				p.hangup(ctx)
+			case syscall.SIGUSR2:
+				p.beginUpgrade(ctx, nil)
+			default:
+				p.log.Info("stopping", "signal", s.String(), "grace", p.doc.Load().Shutdown.Grace)
+				handover.Notify("STOPPING=1")
+				return
+			}
+		case answer := <-p.upgrade.asked:
+			p.beginUpgrade(ctx, answer)
+		case r := <-p.upgrade.ended:
+			if p.endUpgrade(r) {
+				return
+			}
+		}
+	}
 }
 
 // hangup reads the configuration again and opens log files anew.
@@ -143,7 +178,8 @@ func (p *process) stop() error {
 	if err := p.gateway.Shutdown(ctx); err != nil {
 		p.log.Warn("exchanges were broken off", "error", err)
 	}
-	// Last, so that probes and metrics are answered while the gateway drains.
+	// Last, so that probes and metrics are answered while the gateway drains;
+	// where another process answers them, it has ended already.
 	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	p.admin.Shutdown(ctx)
@@ -159,7 +195,7 @@ func (p *process) giveUp(done <-chan struct{}) {
 		case <-done:
 			return
 		case s := <-p.signals:
-			if s != syscall.SIGHUP {
+			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
 				p.log.Warn("stopped at once", "signal", s.String())
 				os.Exit(exitProblem)
 			}
