@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"os"
 	"strings"
 
 	"gopura/config"
@@ -97,12 +98,13 @@ func problemsOf(list []config.Problem) []problem {
 // snapshot is gateway.Info with the warnings in the API's own form.
 type snapshot struct {
 	gateway.Info
+	PID      int       `json:"pid"` // of the process: an upgrade makes it another one
 	Warnings []problem `json:"warnings,omitempty"`
 }
 
 func (s *Server) snapshot(w http.ResponseWriter, _ *http.Request) error {
 	info := s.gateway.Info()
-	return reply(w, snapshot{info, problemsOf(info.Warnings)})
+	return reply(w, snapshot{info, os.Getpid(), problemsOf(info.Warnings)})
 }
 
 func (s *Server) routes(w http.ResponseWriter, _ *http.Request) error {

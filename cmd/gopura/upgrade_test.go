@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,8 +39,8 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	defer shop.Close()
 	gateway, admin, file := upgradeConfig(t, shop.URL)
 	c := launch(t, "run", "-c", file)
-	waitFor(t, c, "http://"+gateway+"/")
-	t.Cleanup(func() { killGroup(c) })
+	eventually(t, "serving", func() bool { status, _ := get("http://" + gateway + "/"); return status == 200 })
+	t.Cleanup(func() { endAll(c, admin) })
 
 	load := startLoad(gateway)
 	before := pidOf(t, admin)
@@ -75,8 +76,8 @@ func TestUpgradeThatFails(t *testing.T) {
 	defer shop.Close()
 	gateway, admin, file := upgradeConfig(t, shop.URL)
 	c := launch(t, "run", "-c", file)
-	waitFor(t, c, "http://"+gateway+"/")
-	t.Cleanup(func() { killGroup(c) })
+	eventually(t, "serving", func() bool { status, _ := get("http://" + gateway + "/"); return status == 200 })
+	t.Cleanup(func() { endAll(c, admin) })
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -91,11 +92,9 @@ func TestUpgradeThatFails(t *testing.T) {
 	if pid := pidOf(t, admin); pid != c.Process.Pid {
 		t.Errorf("the process %d serves, want %d", pid, c.Process.Pid)
 	}
-	resp, err := http.Get("http://" + gateway + "/")
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatalf("after an upgrade that failed: %v %v", resp, err)
+	if status, body := get("http://" + gateway + "/"); status != 200 {
+		t.Fatalf("after an upgrade that failed: %d %s", status, body)
 	}
-	resp.Body.Close()
 	c.Process.Signal(syscall.SIGTERM)
 	if code := c.exit(t); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -126,21 +125,18 @@ func TestSocketActivation(t *testing.T) {
 	}
 	defer f.Close()
 	// LISTEN_PID is the process's own, which only a shell that becomes it can know.
-	cmd := shell(`LISTEN_PID=$$ exec "$0" run -c "$1"`, os.Args[0], file)
-	cmd.Env = append(os.Environ(), "GOPURA_AS_COMMAND=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=web", "NOTIFY_SOCKET="+notify.LocalAddr().String())
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web NOTIFY_SOCKET="$2" exec "$0" run -c "$1"`, os.Args[0], file, notify.LocalAddr().String())
 	cmd.ExtraFiles = []*os.File{f}
-	c := launchWith(t, cmd)
+	c := launchAs(t, cmd)
 	notify.SetReadDeadline(time.Now().Add(20 * time.Second))
 	b := make([]byte, 256)
 	n, err := notify.Read(b)
 	if err != nil || string(b[:n]) != "READY=1" {
 		t.Fatalf("told the manager %q, %v\n%s", b[:n], err, c.stderr)
 	}
-	resp, err := http.Get("http://" + ln.Addr().String() + "/")
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatal(resp, err)
+	if status, body := get("http://" + ln.Addr().String() + "/"); status != 200 {
+		t.Fatal(status, body)
 	}
-	resp.Body.Close()
 	c.Process.Signal(syscall.SIGTERM)
 	if code := c.exit(t); code != 0 {
 		t.Errorf("exit code %d\n%s", code, c.stderr)
@@ -161,8 +157,17 @@ func upgradeConfig(t *testing.T, shop string) (gateway, admin, file string) {
 	return gateway, admin, file
 }
 
-// pidOf asks who serves the admin listener: its process's gauge of the start
-// time would do for people, the API tells the number.
+// endAll ends the process that serves, which may be a later one than the first.
+func endAll(c *command, admin string) {
+	var now struct{ PID int }
+	client := adminClient{address: admin}
+	if client.ask(http.MethodGet, "/api/snapshot", &now) == nil && now.PID > 1 {
+		syscall.Kill(now.PID, syscall.SIGKILL)
+	}
+	c.Process.Kill()
+}
+
+// pidOf asks who serves the admin listener.
 func pidOf(t *testing.T, admin string) int {
 	t.Helper()
 	var now struct {
@@ -197,7 +202,7 @@ func startLoad(address string) *load {
 		l.all.Go(func() {
 			defer client.CloseIdleConnections()
 			for ctx.Err() == nil {
-				if err := get(client, "http://"+address+"/"); err != nil {
+				if err := fetch(client, "http://"+address+"/"); err != nil {
 					l.mu.Lock()
 					l.failed = append(l.failed, err)
 					l.mu.Unlock()
@@ -209,7 +214,7 @@ func startLoad(address string) *load {
 	return l
 }
 
-func get(client *http.Client, url string) error {
+func fetch(client *http.Client, url string) error {
 	resp, err := client.Get(url)
 	if err != nil {
 		return err
