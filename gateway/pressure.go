@@ -29,6 +29,8 @@ type pressure struct {
 	limit   atomic.Int64 // the delay above which the gateway is saturated
 	delay   atomic.Int64 // that nine of ten stay below, lately
 	refused [exchange.Importances]atomic.Uint64
+	floor   int64        // normal requests that are let in between two looks, whatever the bar
+	room    atomic.Int64 // of them, those still to come
 
 	mu       sync.Mutex // of what adjusts the bar
 	over     int        // looks in a row with too much delay
@@ -45,6 +47,7 @@ const (
 	pressureLook  = 100 * time.Millisecond
 	pressureProof = 5  // looks with too much delay before anybody is refused
 	pressureFew   = 32 // waits that say nothing
+	pressureFloor = 10 // normal requests that each processor has time for between two looks, come what may
 )
 
 var errSaturated = errors.New("the gateway itself is saturated")
@@ -76,6 +79,9 @@ func (p *pressure) watch(stop chan struct{}) {
 	defer look.Stop()
 	var delays delays
 	delays.take()
+	p.mu.Lock()
+	p.floor = int64(pressureFloor * runtime.GOMAXPROCS(0))
+	p.mu.Unlock()
 	for {
 		select {
 		case <-stop:
@@ -96,6 +102,7 @@ func (p *pressure) adjust(delay time.Duration) {
 	defer p.mu.Unlock()
 	limit, bar := time.Duration(p.limit.Load()), p.bar.Load()
 	p.lastRise++
+	p.room.Store(p.floor)
 	switch {
 	case delay > limit:
 		if p.over++; p.over < pressureProof || bar > 0 && p.lastRise < 2 {
@@ -123,6 +130,9 @@ func (p *pressure) admit(x *exchange.Exchange) error {
 	class := x.Importance.Index()
 	if uint32(class*barClass)+rand.Uint32N(barClass) >= p.bar.Load() {
 		return nil
+	}
+	if x.Importance == exchange.Normal && p.room.Load() > 0 && p.room.Add(-1) >= 0 {
+		return nil // so few are not what keeps the processors from their work
 	}
 	p.refused[class].Add(1)
 	if p.shadow.Load() {

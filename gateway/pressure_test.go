@@ -95,6 +95,28 @@ func TestPressureSkipsWhatDoesNotCome(t *testing.T) {
 	}
 }
 
+// However late it is, a few normal requests are let in: when hardly any come, they are not
+// the reason, but the neighbours on the machine.
+func TestPressureLeavesTheFewAlone(t *testing.T) {
+	p := pressed()
+	p.floor = 20
+	for look := range 60 {
+		p.adjust(time.Second)
+		for i := range 100 {
+			x := new(exchange.Exchange)
+			if err := p.admit(x); err != nil && i < 20 {
+				t.Fatalf("look %d: the request %d is refused", look, i)
+			}
+		}
+	}
+	if p.refused[exchange.Normal.Index()].Load() < 60*80/2 {
+		t.Error("and the rest isn't refused")
+	}
+	if x := (&exchange.Exchange{Importance: exchange.Low}); p.admit(x) == nil {
+		t.Error("what is less important has a share of it")
+	}
+}
+
 func TestPressureInShadowRefusesNobody(t *testing.T) {
 	p := pressed()
 	p.shadow.Store(true)

@@ -72,8 +72,8 @@ func overloads() (all []scenario) {
 		scenario{name: "a mix of work", workers: 20, stubborn: true, acts: half(
 			act{length: 30 * sec, crowds: crowds(crowd{rate: 1200, patience: sec, work: either(0.9, always(work/5), always(work*41/10))}), good: 540, refused: -1})},
 		scenario{name: "four of five workers are lost and come back", workers: 20, stubborn: true, acts: half(
-			act{length: 30 * sec, workers: 4, crowds: crowds(crowd{rate: 200, patience: sec, work: around(work)}), good: 64, refused: -1},
-			act{length: 2 * sec, workers: 20, crowds: crowds(crowd{rate: 200, patience: sec, work: around(work)}), good: 170, refused: -1},
+			act{length: 30 * sec, workers: 4, crowds: crowds(crowd{rate: 200, patience: sec, work: around(work)}), good: 60, refused: -1},
+			act{length: 2 * sec, workers: 20, crowds: crowds(crowd{rate: 200, patience: sec, work: around(work)}), good: 150, refused: -1},
 			act{length: 20 * sec, crowds: crowds(crowd{rate: 200, patience: sec, work: around(work)}), good: 185})},
 		scenario{name: "a burst, and clients that ask again and again", workers: 20, stubborn: true, acts: []act{
 			{length: 10 * sec, crowds: crowds(crowd{rate: 300, patience: sec, tries: 3, work: around(work)}), good: 280},
