@@ -18,7 +18,7 @@ type Service struct {
 	Host        string          `yaml:"host" default:"preserve" doc:"The Host that targets see: preserve (the client's), target (the target's own), or a name."`
 	TLS         *UpstreamTLS    `yaml:"tls" doc:"How https targets are verified, and what they are shown."`
 	GRPC        *ServiceGRPC    `yaml:"grpc" doc:"Where the methods of a gRPC service are learned from, for routes that translate REST to it. Left out: from the service itself, by reflection."`
-	Policies    []Policy        `yaml:"-" only:"limit,quota,concurrency,cache,credentials"`
+	Policies    []Policy        `yaml:"-" only:"limit,quota,concurrency,bandwidth,cache,credentials"`
 	Resolve     Duration        `yaml:"resolve" default:"30s" doc:"How often the names of targets are resolved again; 0 is once."`
 }
 

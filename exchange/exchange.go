@@ -48,6 +48,8 @@ type Exchange struct {
 	Calls    []Call        // what was asked for its composed answer; none otherwise
 	GRPC     GRPCOutcome   // how a gRPC call ended, the client's or the one that was made for it
 
+	Costs []StatedCost // that a limit of the service has taken out of the response
+
 	Importance Importance // who is given up first when not all can be served
 
 	Arena Arena // memory that lives as long as the exchange
@@ -57,6 +59,12 @@ type Exchange struct {
 	bufs   []*Buffer
 	signal *signal
 	self   Client
+}
+
+// StatedCost is what a response field said that the request did cost.
+type StatedCost struct {
+	Field string
+	Cost  int64
 }
 
 // Request is what the client asks for, after the front end has checked it.
@@ -183,7 +191,7 @@ func (x *Exchange) Reset() {
 	x.Attempts, x.Upstream, x.Received, x.Sent, x.Err = 0, 0, 0, 0, nil
 	x.Calls, x.GRPC = x.Calls[:0], GRPCOutcome{}
 	x.Start, x.Now, x.Deadline = time.Time{}, time.Time{}, time.Time{}
-	x.Importance = Normal
+	x.Costs, x.Importance = x.Costs[:0], Normal
 	x.inform = nil
 }
 

@@ -43,6 +43,36 @@ func TestStatedCostIsChargedByAll(t *testing.T) {
 	}
 }
 
+// A service and its route may both name the field: both charge what it says, and it goes
+// no further. Without it, each charges the cost of its own.
+func TestStatedCostIsChargedByServiceAndRoute(t *testing.T) {
+	env := limitEnv(t)
+	chain := func(name string) exchange.Middleware {
+		own := *env // a route and a service are compiled apart
+		link, faults := Chain(&own, []config.Policy{{Name: "limit", Spec: &Limit{{Rate: hourly(100), CostHeader: "X-Cost", Name: name}}}})
+		if faults != nil {
+			t.Fatal(faults)
+		}
+		return link
+	}
+	route, service := chain("route"), chain("service")
+	for i, end := range []func(*exchange.Exchange) error{costly, func(x *exchange.Exchange) error { x.Response.Status = 200; return nil }} {
+		x := from("10.1.2.3")
+		if err := route(service(exchange.HandlerFunc(end))).Serve(x); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"route", "service"} {
+			if d, _ := env.Store.Find(name).Peek([]byte("10.1.2.3")); d.Remaining != []int64{95, 94}[i] {
+				t.Errorf("%s: %d left after request %d", name, d.Remaining, i+1)
+			}
+		}
+		if x.Response.Header.Has("X-Cost") {
+			t.Error("the client sees the cost")
+		}
+		x.Done()
+	}
+}
+
 // A plan without a limit charges nothing, and hides the field all the same.
 func TestStatedCostOfAPlanWithoutALimit(t *testing.T) {
 	h := limiting(t, limitEnv(t), &Limit{{Rate: hourly(10), By: "'free'", Plans: []Plan{{Name: "free", Off: true}}, CostHeader: "X-Cost"}}).(*metered)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"gopura/exchange"
@@ -101,6 +102,9 @@ func (m *metered) Serve(x *exchange.Exchange) error {
 	}
 	for _, r := range m.meters {
 		if r.costOurs && err == nil {
+			if n, ok := statedCost(x, r.costHeader); ok {
+				x.Costs = append(x.Costs, exchange.StatedCost{Field: r.costHeader, Cost: n}) // for the limits in front of this one
+			}
 			x.Response.Header.Del(r.costHeader)
 		}
 	}
@@ -192,10 +196,8 @@ func (t *taken) explain() string {
 func (t *taken) finish(x *exchange.Exchange, err *error) {
 	r := t.meter
 	if r.costHeader != "" && *err == nil {
-		if v := x.Response.Header.Get(r.costHeader); v != nil {
-			if n, bad := strconv.ParseInt(string(v), 10, 64); bad == nil && n >= 0 {
-				t.grade.limiter.Charge(t.key, min(n, 1<<31)-t.cost)
-			}
+		if n, ok := statedCost(x, r.costHeader); ok {
+			t.grade.limiter.Charge(t.key, n-t.cost)
 		}
 	}
 	if r.headers != "always" {
@@ -208,6 +210,21 @@ func (t *taken) finish(x *exchange.Exchange, err *error) {
 	e := exchange.AsError(*err).With()
 	t.tell(&e.Header, nil)
 	*err = e
+}
+
+// statedCost is what the service says that x did cost, also when a limit of the service
+// has taken the field out already.
+func statedCost(x *exchange.Exchange, field string) (int64, bool) {
+	if v := x.Response.Header.Get(field); v != nil {
+		n, err := strconv.ParseInt(string(v), 10, 64)
+		return min(n, 1<<31), err == nil && n >= 0
+	}
+	for _, c := range x.Costs {
+		if strings.EqualFold(c.Field, field) {
+			return c.Cost, true
+		}
+	}
+	return 0, false
 }
 
 // refusal is the answer of a limit that is reached.
