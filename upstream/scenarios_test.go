@@ -67,6 +67,9 @@ func overloads() (all []scenario) {
 		}
 	}
 	return append(all,
+		scenario{name: "always the same work", workers: 20, stubborn: true, acts: []act{
+			{length: 5 * sec, crowds: crowds(crowd{rate: 200, patience: sec, work: always(work)}), good: 180},
+			{length: 20 * sec, crowds: crowds(crowd{rate: 1200, patience: sec, work: always(work)}), good: 320, refused: -1}}},
 		scenario{name: "timeouts of the route in place of impatient clients", workers: 20, stubborn: true, acts: half(
 			act{length: 30 * sec, crowds: crowds(crowd{rate: 1200, timeout: sec, work: around(work)}), good: 320, refused: -1})},
 		scenario{name: "a mix of work", workers: 20, stubborn: true, acts: half(
