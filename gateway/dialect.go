@@ -165,5 +165,8 @@ func (s *snapshot) reaches(x *exchange.Exchange, service, method string) bool {
 	if outcome != route.Found || n.route == nil || n.route.GRPC != nil && n.route.GRPC.OneMethod() {
 		return false
 	}
+	if g := n.route.GRPC; g != nil && g.ToREST == "" && g.Call != "annotations" && !strings.HasPrefix(method, "/"+g.Call+"/") {
+		return false
+	}
 	return slices.ContainsFunc(n.route.To, func(t config.Split) bool { return t.Service == service && t.Weight > 0 })
 }

@@ -70,9 +70,10 @@ func (h *Handler) Check() (faults []string, err error) {
 type table struct {
 	schema *Schema
 	codec  *Codec
-	tree   tree     // without Call
-	bare   *binding // of Call: without a body
-	full   *binding // of Call: with one
+	tree   tree            // without Call
+	offers map[string]bool // without Call: the paths of the methods in tree, as gRPC has them
+	bare   *binding        // of Call: without a body
+	full   *binding        // of Call: with one
 	fields []setField
 	err    error
 	faults []string
@@ -109,7 +110,7 @@ func (h *Handler) compiled(s *Schema) *table {
 	if t := h.table.Load(); t != nil && t.schema == s {
 		return t
 	}
-	t := &table{schema: s, codec: NewCodec(s, h.o.JSON, h.o.Limits)}
+	t := &table{schema: s, codec: NewCodec(s, h.o.JSON, h.o.Limits), offers: map[string]bool{}}
 	if h.o.Call != "" {
 		t.err = t.one(h.o)
 	} else {
@@ -202,16 +203,14 @@ func (t *table) method(md protoreflect.MethodDescriptor) error {
 		}
 		t.tree.size++
 	}
+	t.offers[m.Path] = true
 	return nil
 }
 
 // Serve implements exchange.Handler.
 func (h *Handler) Serve(x *exchange.Exchange) error {
 	if h.o.Call == "" && exchange.IsGRPC(x.Request.Header.Get("Content-Type")) { // it speaks gRPC already
-		if !h.offers(x.Request.Path) {
-			return exchange.NoRoute.Because(nil)
-		}
-		return h.o.Service.Serve(x)
+		return h.pass(x)
 	}
 	t, err := h.current()
 	if err != nil {
@@ -258,14 +257,18 @@ func (h *Handler) Serve(x *exchange.Exchange) error {
 	return c.serve()
 }
 
-// offers reports whether path is that of a method of the services: who speaks
-// gRPC gets to no other than who speaks REST.
-func (h *Handler) offers(path []byte) bool {
-	if len(h.o.Services) == 0 {
-		return true
+// pass serves a call of who speaks gRPC. It gets to no other method than who
+// speaks REST: what the service has beside them, such as reflection, is not offered.
+func (h *Handler) pass(x *exchange.Exchange) error {
+	t, err := h.current()
+	if err != nil {
+		return err
 	}
-	service, method, ok := strings.Cut(strings.TrimPrefix(string(path), "/"), "/")
-	return ok && method != "" && !strings.Contains(method, "/") && slices.Contains(h.o.Services, service)
+	if !t.offers[string(x.Request.Path)] {
+		h.o.Source.Refresh() // it may be new
+		return exchange.NoRoute.Because(nil)
+	}
+	return h.o.Service.Serve(x)
 }
 
 func (h *Handler) take() *call {

@@ -16,22 +16,42 @@ import (
 // A route that offers one service offers no other to those who speak gRPC.
 func TestOtherServicesStayOut(t *testing.T) {
 	reached := 0
-	h := New(Options{
+	o := Options{
 		Name: "catalog", Source: Fixed(testSchema(t, "shop.proto")), Services: []string{"shop.v1.Catalog"},
 		Service: exchange.HandlerFunc(func(x *exchange.Exchange) error {
 			reached++
 			x.Response.Status, x.Response.Body = 200, exchange.NoBody
 			return nil
 		}),
-	})
+	}
+	h := New(o)
 	for path, want := range map[string]int{
 		"/shop.v1.Catalog/GetProduct": 1, "/shop.v1.Mirror/Plain": 0, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": 0,
 		"/shop.v1.Catalog": 0, "/shop.v1.CatalogX/GetProduct": 0, "/shop.v1.Catalog/../shop.v1.Mirror/Plain": 0,
+		"/shop.v1.Catalog/Nothing": 0,
 	} {
 		reached = 0
 		if ask(t, h, "POST "+path, "", "Content-Type: application/grpc"); reached != want {
 			t.Errorf("%s: reached %d times, want %d", path, reached, want)
 		}
+	}
+	// By annotations, all of its methods; but not what the target has beside them.
+	o.Services = nil
+	h = New(o)
+	for path, want := range map[string]int{
+		"/shop.v1.Catalog/GetProduct": 1, "/shop.v1.Mirror/Plain": 1, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": 0,
+		"/grpc.health.v1.Health/Check": 0, "/shop.v1.Catalog/Nothing": 0,
+	} {
+		reached = 0
+		if a := ask(t, h, "POST "+path, "", "Content-Type: application/grpc"); reached != want || want == 0 && a.Err.GRPC() != exchange.GRPCUnimplemented {
+			t.Errorf("annotations, %s: reached %d times, want %d: %+v", path, reached, want, a)
+		}
+	}
+	// Until it is known what there is, nothing is let through.
+	o.Source = &Source{}
+	reached = 0
+	if a := ask(t, New(o), "POST /shop.v1.Catalog/GetProduct", "", "Content-Type: application/grpc"); reached != 0 || a.Err == nil || a.Err.Code != "grpc_schema_unavailable" {
+		t.Errorf("unknown: %+v", a.Err)
 	}
 }
 
