@@ -20,13 +20,13 @@ require (
 require (
 	connectrpc.com/connect v1.21.0
 	github.com/andybalholm/brotli v1.2.8
+	github.com/google/licensecheck v0.3.1
 	github.com/klauspost/compress v1.20.3
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/quic-go/qpack v0.6.0
 	github.com/quic-go/quic-go v0.65.0
+	google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1
 )
-
-require github.com/google/licensecheck v0.3.1 // indirect
 
 require (
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect

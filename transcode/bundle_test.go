@@ -11,6 +11,25 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/genproto/googleapis/type/calendarperiod"
+	"google.golang.org/genproto/googleapis/type/color"
+	"google.golang.org/genproto/googleapis/type/date"
+	"google.golang.org/genproto/googleapis/type/date_range"
+	"google.golang.org/genproto/googleapis/type/date_time_range"
+	"google.golang.org/genproto/googleapis/type/datetime"
+	"google.golang.org/genproto/googleapis/type/dayofweek"
+	"google.golang.org/genproto/googleapis/type/decimal"
+	typeexpr "google.golang.org/genproto/googleapis/type/expr"
+	"google.golang.org/genproto/googleapis/type/fraction"
+	"google.golang.org/genproto/googleapis/type/interval"
+	"google.golang.org/genproto/googleapis/type/latlng"
+	"google.golang.org/genproto/googleapis/type/localized_text"
+	"google.golang.org/genproto/googleapis/type/money"
+	"google.golang.org/genproto/googleapis/type/month"
+	"google.golang.org/genproto/googleapis/type/phone_number"
+	"google.golang.org/genproto/googleapis/type/postaladdress"
+	"google.golang.org/genproto/googleapis/type/quaternion"
+	"google.golang.org/genproto/googleapis/type/timeofday"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -56,6 +75,13 @@ func TestBundle(t *testing.T) {
 		annotations.File_google_api_field_behavior_proto, annotations.File_google_api_field_info_proto,
 		annotations.File_google_api_resource_proto, annotations.File_google_api_routing_proto, httpbody.File_google_api_httpbody_proto,
 		code.File_google_rpc_code_proto, errdetails.File_google_rpc_error_details_proto, status.File_google_rpc_status_proto,
+		calendarperiod.File_google_type_calendar_period_proto, color.File_google_type_color_proto, date.File_google_type_date_proto,
+		date_range.File_google_actions_type_date_range_proto, date_time_range.File_google_actions_type_datetime_range_proto,
+		datetime.File_google_type_datetime_proto, dayofweek.File_google_type_dayofweek_proto, decimal.File_google_type_decimal_proto,
+		typeexpr.File_google_type_expr_proto, fraction.File_google_type_fraction_proto, interval.File_google_type_interval_proto,
+		latlng.File_google_type_latlng_proto, localized_text.File_google_type_localized_text_proto, money.File_google_type_money_proto,
+		month.File_google_type_month_proto, phone_number.File_google_type_phone_number_proto, postaladdress.File_google_type_postal_address_proto,
+		quaternion.File_google_type_quaternion_proto, timeofday.File_google_type_timeofday_proto,
 	} {
 		add(f)
 	}

@@ -24,8 +24,8 @@ import (
 const maxProto = 4 << 20
 
 // Compile compiles .proto files. Their imports are looked for in the roots, and
-// in the folders of the files themselves; those of google/protobuf, google/api
-// and google/rpc are known anyway. The files that were read are
+// in the folders of the files themselves; those of google/protobuf, google/api,
+// google/rpc and google/type are known anyway. The files that were read are
 // returned with an error, too.
 func Compile(ctx context.Context, files, roots []string) (*descriptorpb.FileDescriptorSet, []string, error) {
 	l := &loader{roots: roots}

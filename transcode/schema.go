@@ -34,7 +34,7 @@ const (
 )
 
 // NewSchema makes a schema of files in any order. Well-known types and those of
-// google/api and google/rpc need not be among them.
+// google/api, google/rpc and google/type need not be among them.
 func NewSchema(set *descriptorpb.FileDescriptorSet) (*Schema, error) {
 	google, err := Bundled()
 	if err != nil {
@@ -150,7 +150,7 @@ func ParseSet(b []byte) (*descriptorpb.FileDescriptorSet, error) {
 	return set, nil
 }
 
-// google.pb holds google/api and google/rpc, and the well-known
+// google.pb holds google/api, google/rpc and google/type, and the well-known
 // types; see bundle_test.go.
 //
 //go:embed google.pb

@@ -12,6 +12,42 @@ import (
 	"gopura/exchange"
 )
 
+// What nearly everybody imports needs no file.
+func TestKnownImports(t *testing.T) {
+	s, err := ParseProto("trip.proto", `syntax = "proto3";
+package trip;
+import "google/api/annotations.proto";
+import "google/protobuf/any.proto";
+import "google/protobuf/timestamp.proto";
+import "google/rpc/status.proto";
+import "google/rpc/error_details.proto";
+import "google/type/date.proto";
+import "google/type/interval.proto";
+import "google/type/latlng.proto";
+import "google/type/money.proto";
+import "google/type/postal_address.proto";
+message Trip { google.type.Money fare = 1; google.type.Date on = 2; google.type.LatLng from = 3; google.type.Interval window = 4; google.type.PostalAddress to = 5; google.rpc.Status last = 6; }
+service Trips { rpc Book(Trip) returns (Trip) { option (google.api.http) = { post: "/v1/trips" body: "*" }; } }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Message("trip.Trip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewCodec(s, JSONOptions{}, DefaultLimits)
+	text := `{"fare":{"currencyCode":"INR","units":"5","nanos":500000000},"on":{"year":2025,"month":1,"day":31},"from":{"latitude":11.7,"longitude":92.5},"last":{"code":5,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1.500s"}]}}`
+	wire, err := c.AppendWire(nil, m, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := c.AppendJSON(nil, m, wire)
+	// Within an Any, protojson puts spaces as it likes.
+	if err != nil || strings.ReplaceAll(string(back), ", ", ",") != text {
+		t.Errorf("%s %v", back, err)
+	}
+}
+
 // A service that offers reflection, in either version, needs no files.
 func TestReflection(t *testing.T) {
 	for _, version := range []string{"v1", "v1alpha"} {
