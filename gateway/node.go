@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -9,7 +10,11 @@ import (
 	"gopura/expr"
 )
 
-// redirect answers with a Location.
+// questionMark is never written to.
+var questionMark = []byte{'?'}
+
+// redirect answers with a Location. A query that comes out empty leaves no
+// question mark.
 type redirect struct {
 	status int
 	to     *expr.Template
@@ -22,7 +27,7 @@ func (r *redirect) Serve(x *exchange.Exchange) error {
 		return exchange.BadTarget.Because(err)
 	}
 	x.Response.Status, x.Response.Made = r.status, true
-	x.Response.Header.AddBytes("Location", to)
+	x.Response.Header.AddBytes("Location", bytes.TrimSuffix(to, questionMark)) // ?{request.query} of a request without one
 	x.Response.Header.Add(madeHeader, "redirect")
 	x.Response.Body = exchange.NoBody
 	return nil

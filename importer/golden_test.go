@@ -26,7 +26,7 @@ func TestGolden(t *testing.T) {
 		t.Fatalf("only %d files", len(sources))
 	}
 	for _, path := range sources {
-		if ext := filepath.Ext(path); ext == ".out" || ext == ".report" || ext == ".tests" || strings.HasSuffix(path, ".part.conf") || strings.HasPrefix(filepath.Base(path), "_") {
+		if ext := filepath.Ext(path); ext == ".out" || ext == ".report" || ext == ".tests" || isFolder(path) || strings.HasSuffix(path, ".part.conf") || strings.HasPrefix(filepath.Base(path), "_") {
 			continue
 		}
 		modes := []string{""}
@@ -127,4 +127,28 @@ func same(t *testing.T, file string, got []byte) {
 	if !bytes.Equal(want, got) {
 		t.Errorf("%s is not what it was; go test ./importer -update rewrites it. It is now:\n%s", file, got)
 	}
+}
+
+func isFolder(path string) bool { info, err := os.Stat(path); return err == nil && info.IsDir() }
+
+func FuzzImport(f *testing.F) {
+	sources, _ := filepath.Glob("testdata/*/shop.*")
+	for _, path := range append(sources, "testdata/nginx/nginx.conf") {
+		if text, err := os.ReadFile(path); err == nil && len(text) < 8<<10 {
+			f.Add(text, "")
+		}
+	}
+	f.Add([]byte("server { listen 80; location ~ ^/(a|b { return 301 $x; } }"), "nginx")
+	f.Add([]byte(`{"http": {"routers": {"a": {"rule": "!(Host(`+"`a`"+`)) || Path("/x", "/y")"}}}}`), "traefik")
+	none := func(string) ([]byte, error) { return nil, os.ErrNotExist }
+	f.Fuzz(func(t *testing.T, text []byte, from string) {
+		r, err := importer.Import(config.Source{Name: "x", Data: text}, importer.Options{From: from, ReadFile: none, Exists: func(string) bool { return false }})
+		if err != nil {
+			return
+		}
+		// What is written is YAML, whatever stood in the source.
+		if _, err := config.ReadTree(config.Source{Name: "gopura.yaml", Data: r.Text}); err != nil && len(text) < 1<<20 {
+			t.Errorf("%v\n%s", err, r.Text)
+		}
+	})
 }

@@ -38,6 +38,10 @@ type format struct {
 
 var formats = []format{
 	{"openapi", isOpenAPI, fillOpenAPI},
+	{"kong", isKong, fillKong},
+	{"traefik", isTraefik, fillTraefik},
+	{"nginx", nil, fillNGINX},
+	{"krakend", isKrakenD, fillKrakenD},
 }
 
 // Formats are the names of the sources that can be imported.

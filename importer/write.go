@@ -137,6 +137,9 @@ func (d *draft) listenValue() any {
 	if len(d.listen.fields) == 0 {
 		return ":8080"
 	}
+	if text, ok := d.listen.get("default").(string); ok && len(d.listen.fields) == 1 {
+		return text
+	}
 	return d.listen
 }
 
@@ -272,6 +275,8 @@ func plainText(value any, inFlow bool) string {
 	switch v := value.(type) {
 	case nil:
 		return "null"
+	case number:
+		return string(v)
 	case reference:
 		return strconv.Quote(string(v))
 	case string:
@@ -343,3 +348,6 @@ func doubleQuoted(text string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// number is a number as the source wrote it.
+type number string
