@@ -5,6 +5,7 @@ import (
 	"gopura/exchange"
 	"gopura/policy"
 	"gopura/route"
+	"gopura/transcode"
 )
 
 // Offline is a configuration compiled to be asked about, not to serve: nothing
@@ -73,3 +74,24 @@ func (o *Offline) Reserved() map[string]string {
 // Allowed returns the methods with which a request that Candidates has seen
 // would have matched: without a winner, and with such methods, it is a 405.
 func (o *Offline) Allowed(x *exchange.Exchange) []string { return o.snapshot.table.Allowed(x) }
+
+// Policies are those that hold on a route, by its index: its own, those of its
+// blocks, the defaults.
+func (o *Offline) Policies(i int) []config.Policy {
+	c := compiler{doc: o.Document, s: o.snapshot, blocks: map[string][]config.Policy{}}
+	for _, b := range o.Document.Policies {
+		c.blocks[b.Name] = b.Policies
+	}
+	return c.policies(&o.Document.Routes[i])
+}
+
+// Schema is what is known of a gRPC service without asking it; nil where that is
+// nothing.
+func (o *Offline) Schema(service string) *transcode.Schema {
+	for _, s := range o.snapshot.services {
+		if s.name == service && s.schema != nil {
+			return s.schema.Schema()
+		}
+	}
+	return nil
+}

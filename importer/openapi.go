@@ -50,19 +50,26 @@ type openapiRoute struct {
 	path, base, service      string
 	security, methods, names []string
 	match                    matcher
+	given                    bool // by x-gopura-match
 }
 
 func (o *openapiImport) operation(op *openapi.Operation) {
 	service, base := o.server(op)
 	pattern, isRegexp := pathPattern(base + op.Path)
 	shape := op.Method + " " + regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(base+op.Path, "{}")
+	if op.Match != "" {
+		shape = op.Match
+		if _, again := o.seen[shape]; again {
+			return // a method more of a route that takes several
+		}
+	}
 	if first, twice := o.seen[shape]; twice {
 		o.lose(nil, Lost, op.Pos, op.Method+" "+op.Path, fmt.Sprintf("takes the same requests as the operation in line %d", first.Line), "name the parameters alike and keep one")
 		return
 	}
 	o.seen[shape] = op.Pos
 	security := o.security(op)
-	if r := o.last; r != nil && !o.opts.Validate && r.path == op.Path && r.base == base && r.service == service && slices.Equal(r.security, security) {
+	if r := o.last; r != nil && op.Match == "" && !r.given && !o.opts.Validate && r.path == op.Path && r.base == base && r.service == service && slices.Equal(r.security, security) {
 		r.methods = append(r.methods, op.Method)
 		r.names = append(r.names, cmpOr(op.Summary, op.ID))
 		o.finish(r, pattern, isRegexp)
@@ -70,7 +77,8 @@ func (o *openapiImport) operation(op *openapi.Operation) {
 	}
 	r := &openapiRoute{block: &block{}, path: op.Path, base: base, service: service, security: security, methods: []string{op.Method}, names: []string{cmpOr(op.Summary, op.ID)}}
 	o.last = r
-	r.block.set("match", "")
+	r.given = op.Match != ""
+	r.block.set("match", op.Match)
 	if o.opts.Validate && op.ID != "" {
 		r.block.set("name", o.unique("route", oneLine(op.ID)))
 	}
@@ -95,6 +103,12 @@ func cmpOr(texts ...string) string {
 
 // finish writes what has been gathered for a route.
 func (o *openapiImport) finish(r *openapiRoute, pattern string, isRegexp bool) {
+	if r.given {
+		if r.names[0] != "" {
+			r.block.note(r.names[0])
+		}
+		return
+	}
 	r.match = matcher{methods: r.methods, path: pattern}
 	if isRegexp {
 		r.match = matcher{methods: r.methods, regexp: pattern}
@@ -113,6 +127,9 @@ func (o *openapiImport) finish(r *openapiRoute, pattern string, isRegexp bool) {
 func (o *openapiImport) prioritise() {
 	var list []*ranked
 	for _, r := range o.all {
+		if r.given {
+			continue // the gateway that has it did without
+		}
 		list = append(list, &ranked{matcher: r.match, route: r.block})
 	}
 	slices.SortStableFunc(list, func(a, b *ranked) int { return templates(a.matcher) - templates(b.matcher) })

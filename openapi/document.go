@@ -44,6 +44,8 @@ type Operation struct {
 	Method     string // upper case
 	Path       string // as written, below the server's
 	Summary    string
+	Match      string // x-gopura-match: the route that a gateway of ours has for it
+	Deprecated bool
 	Tags       []string
 	Servers    []Server // of its own; none: the document's
 	Parameters []Parameter

@@ -51,7 +51,7 @@ func isMethod(key string) bool {
 func (d *Document) operation(tree *config.Tree, path string, item place, field config.TreeField) (*Operation, error) {
 	at := item.get(field.Key)
 	o := &Operation{Pos: field.Pos, ID: field.Value.String("operationId"), Method: strings.ToUpper(field.Key), Path: path,
-		Summary: field.Value.String("summary"), Tags: field.Value.Strings("tags"), Servers: d.servers(field.Value)}
+		Summary: field.Value.String("summary"), Match: field.Value.String("x-gopura-match"), Deprecated: field.Value.Bool(false, "deprecated"), Tags: field.Value.Strings("tags"), Servers: d.servers(field.Value)}
 	if o.Servers == nil && !d.swagger {
 		o.Servers = d.servers(item.tree)
 	}
