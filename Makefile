@@ -29,6 +29,10 @@ demo: build ## run a small shop behind the gateway (ARGS='--listen :9000')
 test: ## run what CI runs: formatting, vet, and every test, with the race detector
 	./scripts/test
 
+.PHONY: test-ui
+test-ui: ## drive the protocols with a browser: gRPC-Web, Connect, WebSockets, event streams
+	./scripts/test-browser
+
 .PHONY: bench
 bench: ## measure against other proxies (ARGS='-only plain,gopura')
 	$(GO) run ./internal/bench $(ARGS)
