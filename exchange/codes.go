@@ -62,7 +62,7 @@ var (
 	UpstreamBroken         = &Code{"upstream_broken_body", 502, ByUpstream, false, "The service broke off in the middle of its answer."}
 	ExchangeTimeout        = &Code{"exchange_timeout", 504, ByGateway, false, "The exchange took longer than the route allows."}
 	CredentialsUnavailable = &Code{"credentials_unavailable", 503, ByGateway, true, "The gateway has no valid credentials for the service at the moment."}
-	TunnelEnded            = &Code{"tunnel_ended", 408, ByGateway, false, "The gateway has ended the tunnel or WebSocket: the cause in the record says which limit it had reached."}
+	TunnelEnded            = &Code{"tunnel_ended", 503, ByGateway, false, "The gateway has ended the tunnel or WebSocket: the cause in the record says which limit it had reached."}
 	TunnelInvalid          = &Code{"websocket_invalid", 400, ByClient, false, "What was sent over the WebSocket is none."}
 	RetryBody              = &Code{"retry_body_lost", 502, ByGateway, false, "The request could not be repeated, because its body was not kept."}
 

@@ -4,42 +4,25 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
-	"io"
 	"sync"
 
-	"gopura/exchange"
+	"gopura/rawjson"
 )
 
 // ErrMessageTooLarge is a message that is longer than allowed.
 var ErrMessageTooLarge = errors.New("a message is longer than allowed")
 
-var gunzippers = sync.Pool{New: func() any { return new(gzip.Reader) }}
-
 // gunzip appends what src holds compressed, at most max bytes of it: a few
 // bytes of gzip can be a thousand times as many.
 func gunzip(dst, src []byte, max int) ([]byte, error) {
-	z := gunzippers.Get().(*gzip.Reader)
-	defer gunzippers.Put(z)
-	if err := z.Reset(bytes.NewReader(src)); err != nil {
-		return dst, fmt.Errorf("gzip: %w", err)
+	out, err := rawjson.Decompress(dst, "gzip", src, max)
+	if errors.Is(err, rawjson.ErrTooLarge) {
+		return dst, ErrMessageTooLarge
 	}
-	for {
-		if len(dst) == cap(dst) {
-			dst = append(dst, make([]byte, exchange.BufferSize)...)[:len(dst)]
-		}
-		n, err := z.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if len(dst) > max {
-			return dst, ErrMessageTooLarge
-		}
-		if err == io.EOF {
-			return dst, nil
-		}
-		if err != nil {
-			return dst, fmt.Errorf("gzip: %w", err)
-		}
+	if err != nil {
+		return dst, err
 	}
+	return out, nil
 }
 
 var gzippers = sync.Pool{New: func() any {

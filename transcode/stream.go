@@ -1,7 +1,6 @@
 package transcode
 
 import (
-	"bytes"
 	"io"
 
 	"gopura/exchange"
@@ -26,7 +25,7 @@ var streamTypes = [...]string{ndjson: "application/x-ndjson", events: "text/even
 func (c *call) startStream(over bool) error {
 	r := &c.x.Response
 	s := &c.stream
-	*s = streamBody{c: c, inner: r.Body, form: accepted(c.x.Request.Header.Get("Accept"))}
+	*s = streamBody{c: c, inner: r.Body, form: accepted(&c.x.Request.Header)}
 	if c.b.rawReply {
 		s.form = chunks
 	}
@@ -68,13 +67,9 @@ func (c *call) startStream(over bool) error {
 }
 
 // accepted chooses the form of a stream by Accept; NDJSON when it does not matter.
-func accepted(accept []byte) streamForm {
-	best, form := -1, ndjson
-	for len(accept) > 0 {
-		var part []byte
-		part, accept, _ = bytes.Cut(accept, []byte(","))
-		kind, params, _ := bytes.Cut(part, []byte(";"))
-		kind = bytes.TrimSpace(kind)
+func accepted(h *exchange.Header) streamForm {
+	best, form := 0, ndjson
+	for kind, q := range exchange.Accepted(h) {
 		f := ndjson
 		switch {
 		case exchange.EqualFold(kind, "text/event-stream"):
@@ -85,34 +80,11 @@ func accepted(accept []byte) streamForm {
 		default:
 			continue
 		}
-		if q := quality(params); q > best && q > 0 {
+		if q > best {
 			best, form = q, f
 		}
 	}
 	return form
-}
-
-// quality reads q of an Accept item, in thousandths.
-func quality(params []byte) int {
-	for part := range bytes.SplitSeq(params, []byte(";")) {
-		name, v, _ := bytes.Cut(part, []byte("="))
-		if !exchange.EqualFold(bytes.TrimSpace(name), "q") {
-			continue
-		}
-		v = bytes.TrimSpace(v)
-		if len(v) == 0 || v[0] == '1' {
-			return 1000
-		}
-		q := 0
-		for i := 2; i < 5; i++ {
-			q *= 10
-			if i < len(v) && '0' <= v[i] && v[i] <= '9' {
-				q += int(v[i] - '0')
-			}
-		}
-		return q
-	}
-	return 1000
 }
 
 // streamBody is a stream of messages as a body: each message is a piece, so that
