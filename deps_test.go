@@ -74,6 +74,7 @@ var homes = map[string]string{
 	"github.com/quic-go":                    "h3",
 	"google.golang.org/protobuf":            "transcode",
 	"connectrpc.com/connect":                "", // a client for tests
+	"github.com/envoyproxy":                 "", // types for tests
 	"github.com/bufbuild/protocompile":      "transcode",
 	"text/template":                         "", // makes the linker keep every method: 15 MB
 	"html/template":                         "",

@@ -238,8 +238,23 @@ func (m *manager) manage(domains []string) {
 			c.begun = true
 		}
 		m.mu.Unlock()
-		if begin {
-			m.magic.ManageAsync(c.ctx, []string{d}) // what goes wrong is logged, and tried again
+		if begin && m.magic.ManageAsync(c.ctx, []string{d}) != nil {
+			go m.manageLater(c.ctx, d)
+		}
+	}
+}
+
+// manageLater begins again where the storage could not be read. (What goes wrong
+// with the authority is logged, and tried again, by certmagic itself.)
+func (m *manager) manageLater(ctx context.Context, domain string) {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if m.magic.ManageAsync(ctx, []string{domain}) == nil {
+			return
 		}
 	}
 }
@@ -247,10 +262,12 @@ func (m *manager) manage(domains []string) {
 // preload takes the certificates that are in the storage into use, so that a
 // start finds them before the first client comes.
 func (m *manager) preload(domains []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), stored)
+	defer cancel()
 	var have []string
 	for _, d := range domains {
 		key := certmagic.StorageKeys.SiteCert(m.issuer.IssuerKey(), d)
-		if m.magic.Storage.Exists(context.Background(), key) {
+		if m.magic.Storage.Exists(ctx, key) {
 			have = append(have, d)
 		}
 	}

@@ -95,10 +95,21 @@ func (s *storage) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Exists implements certmagic.Storage.
+// Exists implements certmagic.Storage. It has no word for not knowing, and a no
+// means that a new certificate is ordered: while the store is away it waits, and
+// when the waiting ends it is not a no.
 func (s *storage) Exists(ctx context.Context, key string) bool {
-	_, _, err := s.load(ctx, key)
-	return err == nil
+	for {
+		_, _, err := s.load(ctx, key)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, fs.ErrNotExist):
+			return false
+		case ctx.Err() != nil, errors.Is(err, errStorage):
+			return true
+		}
+	}
 }
 
 // List implements certmagic.Storage.

@@ -1,10 +1,13 @@
 package certs
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -77,4 +80,46 @@ func TestStorageLock(t *testing.T) {
 	if c.Unlock(t.Context(), "issue_cert_a.test") == nil {
 		t.Error("unlocked twice")
 	}
+}
+
+// awayValues is a store that is away for a while.
+type awayValues struct {
+	Values
+	away atomic.Bool
+}
+
+func (v *awayValues) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	if v.away.Load() {
+		return nil, false, errors.New("away")
+	}
+	return v.Values.Get(ctx, key)
+}
+
+// A store that is away never means that there is no certificate: whoever asks
+// waits for it, and is told yes when it can't wait any longer.
+func TestStorageAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &awayValues{Values: store.NewValues()}
+		c := newStorage(v)
+		if err := c.Store(t.Context(), "there", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		v.away.Store(true)
+		if _, err := c.Load(t.Context(), "there"); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("loaded from a store that is away: %v", err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if !c.Exists(short, "not there") {
+			t.Error("not knowing was a no")
+		}
+		time.AfterFunc(time.Minute, func() { v.away.Store(false) })
+		begun := time.Now()
+		if !c.Exists(t.Context(), "there") || time.Since(begun) < time.Minute {
+			t.Errorf("a no, or an answer from nowhere, after %v", time.Since(begun))
+		}
+		if c.Exists(t.Context(), "not there") {
+			t.Error("a yes without a value")
+		}
+	})
 }

@@ -70,7 +70,7 @@ func (c *cast) service(name string) exchange.Handler {
 }
 
 // remoteKinds are the sources of identity that ask somebody about each client.
-var remoteKinds = []string{"introspection", "oidc", "forward_auth"}
+var remoteKinds = []string{"introspection", "oidc", "forward_auth", "ext_authz"}
 
 // source returns the understudy of a source of identity.
 func (c *cast) source(name string, real identity.Source, kind string, fetches bool) identity.Source {

@@ -56,6 +56,52 @@ func TestCallsShowACertificate(t *testing.T) {
 	}
 }
 
+// An issuer may want one too, for its discovery document and its keys; a
+// certificate that is replaced is another way to ask.
+func TestIssuerWantsACertificate(t *testing.T) {
+	ca, clients := testca.New(t, "root"), testca.New(t, "clients")
+	gateway, stranger := clients.Client("gateway"), ca.Client("stranger")
+	key := newMaker(t, "k", "ES256")
+	var url string
+	url = mutual(t, ca, clients, func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			fmt.Fprint(rw, toJSON(map[string]any{"keys": []any{key.jwk()}}))
+			return
+		}
+		fmt.Fprint(rw, toJSON(map[string]any{"issuer": url, "jwks_uri": url + "/keys", "authorization_endpoint": url + "/a", "token_endpoint": url + "/t"}))
+	})
+	token := key.token(goodClaims(url))
+	for _, c := range []struct {
+		what, settings, want string
+		login                int
+	}{
+		{"its certificate", fmt.Sprintf("ca: %s, cert: %s, key: %s", ca.File, gateway.Cert, gateway.Key), "", 302},
+		{"none", "ca: " + ca.File, away, 503},
+		{"a stranger's", fmt.Sprintf("ca: %s, cert: %s, key: %s", ca.File, stranger.Cert, stranger.Key), away, 503},
+	} {
+		for _, at := range []string{"", "jwks: " + url + "/keys, "} {
+			s := newDesk(t).jwt("{issuer: " + url + ", audience: shop, " + at + c.settings + "}")
+			if _, code := ask(s, token); code != c.want {
+				t.Errorf("%s, %s: %q", c.what, at, code)
+			}
+		}
+		spec := &OIDC{Issuer: url, ClientID: "gateway", Scopes: []string{"openid"}, Callback: "/oauth2/callback", Logout: "/oauth2/logout", AfterLogout: "/",
+			Login: true, Timeout: 5 * time.Second, Session: OIDCSession{MaxAge: time.Hour}}
+		if err := config.Decode(config.Source{Name: "t", Data: []byte("{issuer: " + url + ", client_id: gateway, " + c.settings + "}")}, spec, config.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t)
+		if resp := newSite(t, w, w.compile(spec)).step(http.DefaultClient, "/"); resp.StatusCode != c.login {
+			t.Errorf("%s: the login page is %d", c.what, resp.StatusCode)
+		}
+	}
+	for _, wrong := range []string{"cert: " + gateway.Cert, "key: " + gateway.Key, "cert: nowhere.pem, key: nowhere.pem"} {
+		if _, err := newDesk(t).compile("{issuer: " + url + ", audience: shop, " + wrong + "}"); err == nil || Faults(err)[0].Path != "cert" {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
 // What is wrong with the files is said without what is in them; other content
 // is another fingerprint.
 func TestCallTLSFaults(t *testing.T) {

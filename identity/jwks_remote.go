@@ -77,8 +77,8 @@ type keyFetch struct {
 	err  error
 }
 
-func newRemoteKeys(at keysAt, ca string, allowed []string, log *slog.Logger, now func() time.Time) (*remoteKeys, error) {
-	client, err := newOutbound(CallTLS{CA: ca}, fetchTimeout)
+func newRemoteKeys(at keysAt, trust CallTLS, allowed []string, log *slog.Logger, now func() time.Time) (*remoteKeys, error) {
+	client, err := newOutbound(trust, fetchTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"errors"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -31,15 +33,45 @@ func (c *keyCount) note(err error, now time.Time) {
 	c.fetched.Add(1)
 }
 
-// KeyStats implements KeyWatcher.
-func (s *jwtSource) KeyStats() (k KeyStats, ok bool) {
-	if s.remote == nil {
-		return k, false
-	}
-	c := &s.remote.told
-	k.Fetched, k.Failed = c.fetched.Load(), c.failed.Load()
+func (c *keyCount) stats() KeyStats {
+	k := KeyStats{Fetched: c.fetched.Load(), Failed: c.failed.Load()}
 	if at := c.at.Load(); at != 0 {
 		k.At = time.Unix(0, at)
 	}
-	return k, true
+	return k
+}
+
+// KeyStats implements KeyWatcher.
+func (s *jwtSource) KeyStats() (KeyStats, bool) {
+	if s.remote == nil {
+		return KeyStats{}, false
+	}
+	return s.remote.told.stats(), true
+}
+
+// KeyStats implements KeyWatcher. Keys are fetched when a login needs them.
+func (o *oidcLogin) KeyStats() (KeyStats, bool) { return o.issuer.keys.told.stats(), true }
+
+// countedKeys counts the calls that fetch keys, whoever makes them.
+type countedKeys struct {
+	next http.RoundTripper
+	now  func() time.Time
+	at   atomic.Pointer[string] // the address of the keys, once it is known
+	told keyCount
+}
+
+var errNoSuccess = errors.New("an answer that is no success")
+
+// RoundTrip implements http.RoundTripper.
+func (c *countedKeys) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.next.RoundTrip(r)
+	if at := c.at.Load(); at == nil || *at != r.URL.String() {
+		return resp, err
+	}
+	failure := err
+	if err == nil && resp.StatusCode != http.StatusOK {
+		failure = errNoSuccess
+	}
+	c.told.note(failure, c.now())
+	return resp, err
 }

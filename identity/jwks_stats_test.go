@@ -25,7 +25,7 @@ func TestKeyStats(t *testing.T) {
 	defer issuer.Close()
 	at := keysAt{url: issuer.URL, refresh: time.Hour, cooldown: time.Second}
 	now := time.Now()
-	r, err := newRemoteKeys(at, "", []string{"ES256"}, newWorld(t).env.Log, func() time.Time { return now })
+	r, err := newRemoteKeys(at, CallTLS{}, []string{"ES256"}, newWorld(t).env.Log, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

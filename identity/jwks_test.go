@@ -360,7 +360,7 @@ func TestReloadKeepsKeysAndTokens(t *testing.T) {
 // offline is a remote set over a transport of the test, for tests of time.
 func offline(t *testing.T, at keysAt, answer func() (*http.Response, error)) (*remoteKeys, *atomic.Int64) {
 	t.Helper()
-	r, err := newRemoteKeys(at, "", []string{"ES256"}, slog.New(slog.DiscardHandler), time.Now)
+	r, err := newRemoteKeys(at, CallTLS{}, []string{"ES256"}, slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

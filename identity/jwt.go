@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +36,8 @@ type JWT struct {
 	Cooldown   config.Duration `yaml:"cooldown" default:"10s" min:"1s" max:"10m" doc:"A token with an unknown key makes the gateway ask the issuer at most this often."`
 	Cache      int             `yaml:"cache" default:"8192" min:"0" max:"1048576" doc:"How many verified tokens are remembered; 0 is none."`
 	CA         string          `yaml:"ca" doc:"Path of a PEM file with the authorities to trust for the issuer, in place of the system's."`
+	Cert       string          `yaml:"cert" doc:"Path of the PEM file with the certificate that is shown to the issuer, and its chain."`
+	Key        string          `yaml:"key" doc:"Path of the PEM file with its private key."`
 	Insecure   bool            `yaml:"insecure" doc:"Fetch keys over http as well. For networks that you trust."`
 }
 
@@ -55,7 +56,7 @@ func (s *JWT) Compile(env *Env) (Source, error) {
 	}
 	state, err := c.state(static)
 	if err != nil {
-		return nil, &Fault{Path: "ca", Err: err}
+		return nil, &Fault{Path: callFault(err), Err: err}
 	}
 	if state.remote != nil {
 		env.Prepare(state.remote.start)
@@ -68,10 +69,7 @@ func (s *JWT) Compile(env *Env) (Source, error) {
 
 // Files returns what the source is made of besides its settings.
 func (s *JWT) Files(dir string) []string {
-	var files []string
-	if s.CA != "" {
-		files = append(files, inDir(dir, s.CA))
-	}
+	files := s.trust().In(dir).Files()
 	for _, k := range s.Keys {
 		if isPath(k) {
 			files = append(files, inDir(dir, k))
@@ -79,6 +77,8 @@ func (s *JWT) Files(dir string) []string {
 	}
 	return files
 }
+
+func (s *JWT) trust() CallTLS { return CallTLS{s.CA, s.Cert, s.Key} }
 
 // jwtState is what lives on when a configuration takes the place of another.
 type jwtState struct {
@@ -267,12 +267,12 @@ func (c *jwtCompiler) state(static *keySet) (*jwtState, error) {
 			parts = append(parts, string(k.sum[:]))
 		}
 	}
-	if c.CA != "" {
-		if ca, err := os.ReadFile(inDir(c.env.Dir, c.CA)); err == nil {
-			parts = append(parts, string(ca))
-		}
+	_, print, err := c.trust().In(c.env.Dir).Config()
+	if err != nil {
+		return nil, err
 	}
-	remote, err := c.remote(static != nil)
+	parts = append(parts, print)
+	remote, err := c.remote(static != nil, print)
 	if err != nil {
 		return nil, err
 	}
@@ -287,8 +287,9 @@ func (c *jwtCompiler) state(static *keySet) (*jwtState, error) {
 }
 
 // remote adopts or opens the published keys. They live on as long as they come
-// from the same place, whatever else of the settings changes.
-func (c *jwtCompiler) remote(static bool) (*remoteKeys, error) {
+// from the same place, by the same trust (print), whatever else of the settings
+// changes.
+func (c *jwtCompiler) remote(static bool, print string) (*remoteKeys, error) {
 	if static {
 		return nil, nil
 	}
@@ -296,17 +297,9 @@ func (c *jwtCompiler) remote(static bool) (*remoteKeys, error) {
 	if at.url == "" {
 		at.issuer = c.Issuer
 	}
-	ca := inDir(c.env.Dir, c.CA)
-	parts := []string{fmt.Sprint(at), strings.Join(c.allowed, " ")}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, string(pem))
-	}
+	parts := []string{fmt.Sprint(at), strings.Join(c.allowed, " "), print}
 	return lifetime.Hold(c.env.Pool, c.env.Scope, stateKey("jwks", "", parts...), func() (*remoteKeys, func(), error) {
-		r, err := newRemoteKeys(at, ca, c.allowed, c.env.Log, c.env.Now)
+		r, err := newRemoteKeys(at, c.trust().In(c.env.Dir), c.allowed, c.env.Log, c.env.Now)
 		if err != nil {
 			return nil, nil, err
 		}

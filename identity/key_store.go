@@ -18,7 +18,7 @@ type KeyStore struct {
 	Negative time.Duration `yaml:"negative_cache" default:"10s" min:"1s" max:"1h" doc:"How long a key that was not found is not asked for again: a key that is added may be refused until then, if somebody tried it before."`
 	Stale    time.Duration `yaml:"stale" default:"1h" min:"0" max:"30d" doc:"While the store can't be asked: how long a key that was found lives on. Keys that are not remembered are refused with 503. 0: all are."`
 	Entries  int           `yaml:"cache_entries" default:"10000" min:"100" max:"1000000" doc:"How many keys are remembered, and as many that were not found."`
-	Unknown  int           `yaml:"lookups" default:"500" min:"1" max:"100000" doc:"How many keys a second that are not remembered the store is asked for, by each replica; above that they are refused with 503, while remembered keys go on."`
+	Unknown  int           `yaml:"lookups" default:"500" min:"1" max:"100000" doc:"How many keys a second that are not remembered the store is asked for, by each replica, half of them for one client at most; above that they are refused with 503, while remembered keys go on."`
 	Timeout  time.Duration `yaml:"timeout" default:"250ms" min:"1ms" max:"10s" doc:"How long an answer of the store may take."`
 }
 
@@ -32,7 +32,7 @@ type keyState struct {
 	known   *memory[digest, *rememberedKey]
 	unknown *memory[digest, struct{}]
 	flights flights[digest, *knownKey]
-	meter   meter
+	guard   *keyGuard
 
 	mu     sync.Mutex
 	failed time.Time // when the store failed last
@@ -69,7 +69,7 @@ func (s *KeyStore) open(env *Env, pepper string) (*storedKeys, error) {
 	k.state, err = lifetime.Hold(env.Pool, env.Scope, key, func() (*keyState, func(), error) {
 		return &keyState{
 			known: newMemory[digest, *rememberedKey](s.Entries), unknown: newMemory[digest, struct{}](s.Entries),
-			meter: meter{rate: float64(s.Unknown)},
+			guard: newKeyGuard(s.Unknown, s.Timeout),
 		}, nil, nil
 	})
 	env.Prepare(k.prepare)
@@ -120,9 +120,14 @@ func (k *storedKeys) ask(x *exchange.Exchange, hash digest, now time.Time, remem
 	if resting {
 		return nil, errResting
 	}
+	from := x.Client.Addr.Addr() // before the flight, which may outlast the exchange
 	return s.flights.do(x.Context(), hash, func() (*knownKey, error) {
-		if !remembered && !s.meter.take(k.env.Now()) {
-			return nil, errTooMuch
+		if !remembered {
+			leave, err := s.guard.enter(context.Background(), from, k.env.Now())
+			if err != nil {
+				return nil, err
+			}
+			defer leave()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), k.settings.Timeout)
 		defer cancel()

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gopura/config"
@@ -204,6 +206,97 @@ func TestKeyStoreEntries(t *testing.T) {
 	list, err := ListKeys(t.Context(), values, "partners")
 	if err != nil || len(list) != 3 || list[0].Owner != "?" {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// slowValues is a store that takes its time, and lets four calls through at once
+// as Redis' does.
+type slowValues struct {
+	store.Values
+	pause time.Duration
+	calls chan struct{}
+}
+
+func (v *slowValues) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	select {
+	case v.calls <- struct{}{}:
+		defer func() { <-v.calls }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	select {
+	case <-time.After(v.pause):
+		return v.Values.Get(ctx, key)
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// While one client tries keys without end and the store is slow, known keys are
+// asked for again, new keys of others are found, and the store does not count as
+// away.
+func TestKeyStoreFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		values := &slowValues{store.NewValues(), 100 * time.Millisecond, make(chan struct{}, 4)}
+		w.env.Values, w.env.Now = values, time.Now
+		spec := keyStore("partners")
+		spec.Unknown, spec.Timeout = 500, 5*time.Second
+		s := w.compile(&APIKey{Store: spec, Header: "X-API-Key"})
+		known, fresh := NewAPIKey(), NewAPIKey()
+		for key, owner := range map[string]string{known: "known", fresh: "new"} {
+			if err := AddKey(t.Context(), values.Values, "partners", StoredKey{Hash: HashAPIKey(key, ""), Owner: owner}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(t, s, showing(known), "known")
+		time.Sleep(spec.Cache + time.Second) // it has to be asked for again
+
+		var all sync.WaitGroup
+		flood := func(n int) {
+			for range n {
+				all.Go(func() { s.Identify(showing(NewAPIKey())) })
+			}
+		}
+		flood(200)
+		synctest.Wait()
+		start := time.Now()
+		expect(t, s, showing(known), "known")
+		if d := time.Since(start); d > 150*time.Millisecond {
+			t.Errorf("a known key waits %v behind made-up ones", d)
+		}
+		flood(200)
+		synctest.Wait()
+		expect(t, s, showing(NewAPIKey()), away) // one more of the client that floods
+		x := showing(fresh)
+		x.Client.Addr = netip.MustParseAddrPort("198.51.100.1:1")
+		expect(t, s, x, "new")
+		all.Wait()
+		if text := said(w); text != "" {
+			t.Errorf("the log says %s", text)
+		}
+	})
+}
+
+// An owner has one key of an id, so that revoking it by that means one key.
+func TestAddKeyTwice(t *testing.T) {
+	v := store.NewValues()
+	add := func(owner, id string) error {
+		return AddKey(t.Context(), v, "partners", StoredKey{Hash: HashAPIKey(NewAPIKey(), ""), Owner: owner, ID: id})
+	}
+	for _, c := range []struct {
+		owner, id string
+		ok        bool
+	}{{"acme", "a", true}, {"acme", "a", false}, {"acme", "b", true}, {"other", "a", true}, {"acme", "", true}, {"acme", "", true}} {
+		if err := add(c.owner, c.id); (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "revoke it first") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if _, err := RevokeKeys(t.Context(), v, "partners", func(k StoredKey) bool { return k.Owner == "acme" && k.ID == "a" }); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("acme", "a"); err != nil {
+		t.Errorf("after it was revoked: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ var Kinds = []Kind{
 	{"hmac", hmacDoc, func() Spec { return new(HMAC) }},
 	{"introspection", introspectionDoc, func() Spec { return new(Introspection) }},
 	{"forward_auth", forwardAuthDoc, func() Spec { return new(ForwardAuth) }},
+	{"ext_authz", extAuthzDoc, func() Spec { return new(ExtAuthz) }},
 	{"oidc", oidcDoc, func() Spec { return new(OIDC) }},
 	{"anonymous", anonymousDoc, func() Spec { return new(Anonymous) }},
 }

@@ -35,6 +35,8 @@ type OIDC struct {
 	Upstream    string        `yaml:"upstream" enum:"none,access_token,id_token" default:"none" doc:"The token that the service gets, as a bearer token in Authorization."`
 	Session     OIDCSession   `yaml:"session" doc:"How the session is kept."`
 	CA          string        `yaml:"ca" doc:"Path of a PEM file with the authorities to trust in place of the system's."`
+	Cert        string        `yaml:"cert" doc:"Path of the PEM file with the certificate that is shown to the issuer, and its chain."`
+	Key         string        `yaml:"key" doc:"Path of the PEM file with its private key."`
 	Insecure    bool          `yaml:"insecure" doc:"Ask the issuer over http, for networks that you trust. This machine's own addresses need no such word."`
 	Timeout     time.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"60s" doc:"How long an answer of the issuer may take."`
 }
@@ -49,12 +51,9 @@ type OIDCSession struct {
 }
 
 // Files returns what the source is made of besides its settings.
-func (s *OIDC) Files(dir string) []string {
-	if s.CA == "" {
-		return nil
-	}
-	return []string{inDir(dir, s.CA)}
-}
+func (s *OIDC) Files(dir string) []string { return s.trust().In(dir).Files() }
+
+func (s *OIDC) trust() CallTLS { return CallTLS{s.CA, s.Cert, s.Key} }
 
 const (
 	minSessionKey = 32

@@ -35,6 +35,7 @@ type oidcIssuer struct {
 	http     *http.Client
 	timeout  time.Duration
 	insecure bool
+	keys     *countedKeys
 	known    atomic.Pointer[issuerFacts]
 	failed   *memory[struct{}, error]
 	flights  flights[struct{}, *issuerFacts]
@@ -49,13 +50,19 @@ type issuerFacts struct {
 }
 
 func holdIssuer(env *Env, s *OIDC) (*oidcIssuer, error) {
-	key := stateKey("oidc issuer", s.Issuer, s.CA, s.Timeout.String(), s.ClientID, fmt.Sprint(s.Insecure))
+	_, print, err := s.trust().In(env.Dir).Config()
+	if err != nil {
+		return nil, &Fault{Path: callFault(err), Pos: s.Pos, Err: err}
+	}
+	key := stateKey("oidc issuer", s.Issuer, print, s.Timeout.String(), s.ClientID, fmt.Sprint(s.Insecure))
 	return lifetime.Hold(env.Pool, env.Scope, key, func() (*oidcIssuer, func(), error) {
-		client, hangUp, err := newCaller(env, CallTLS{CA: s.CA}, s.Timeout)
+		client, hangUp, err := newCaller(env, s.trust(), s.Timeout)
 		if err != nil {
-			return nil, nil, &Fault{Path: "ca", Pos: s.Pos, Err: err}
+			return nil, nil, &Fault{Path: callFault(err), Pos: s.Pos, Err: err}
 		}
-		return &oidcIssuer{url: s.Issuer, http: client, timeout: s.Timeout, insecure: s.Insecure, failed: newMemory[struct{}, error](2)}, hangUp, nil
+		keys := &countedKeys{next: client.Transport, now: env.Now}
+		client.Transport = keys
+		return &oidcIssuer{url: s.Issuer, http: client, keys: keys, timeout: s.Timeout, insecure: s.Insecure, failed: newMemory[struct{}, error](2)}, hangUp, nil
 	})
 }
 
@@ -107,11 +114,12 @@ func (i *oidcIssuer) ask(ctx context.Context) (*issuerFacts, error) {
 	var more struct {
 		EndSession string   `json:"end_session_endpoint"`
 		Methods    []string `json:"token_endpoint_auth_methods_supported"`
+		Keys       string   `json:"jwks_uri"`
 	}
 	if err := p.Claims(&more); err != nil {
 		return nil, errors.New("discovery: not the document of an issuer")
 	}
-	for _, u := range []string{p.Endpoint().AuthURL, p.Endpoint().TokenURL} {
+	for _, u := range []string{p.Endpoint().AuthURL, p.Endpoint().TokenURL, more.Keys} {
 		if _, err := checkURL(u); err != nil {
 			return nil, errors.New("discovery: an endpoint is missing or no URL")
 		}
@@ -122,6 +130,7 @@ func (i *oidcIssuer) ask(ctx context.Context) (*issuerFacts, error) {
 	if _, err := checkURL(more.EndSession); err != nil {
 		more.EndSession = ""
 	}
+	i.keys.at.Store(&more.Keys)
 	f := &issuerFacts{provider: p, endSession: more.EndSession, style: oauth2.AuthStyleInHeader, at: time.Now()}
 	if len(more.Methods) > 0 && !slices.Contains(more.Methods, "client_secret_basic") {
 		f.style = oauth2.AuthStyleInParams

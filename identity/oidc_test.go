@@ -35,6 +35,7 @@ type provider struct {
 	refresh  map[string]bool       // refresh tokens that are good, once
 	refused  bool                  // the token endpoint says invalid_grant
 	down     bool                  // nothing answers
+	keysAt   string                // another address of the keys
 	claims   func(map[string]any)  // changes the claims of ID tokens
 	logins   int
 	renewals int
@@ -74,8 +75,14 @@ func (p *provider) set(f func()) {
 }
 
 func (p *provider) discovery(rw http.ResponseWriter, _ *http.Request) {
+	keys := p.URL + "/keys"
+	p.set(func() {
+		if p.keysAt != "" {
+			keys = p.keysAt
+		}
+	})
 	json.NewEncoder(rw).Encode(map[string]any{
-		"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
+		"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "jwks_uri": keys,
 		"end_session_endpoint": p.URL + "/end", "id_token_signing_alg_values_supported": []string{"RS256"},
 	})
 }
@@ -553,6 +560,31 @@ func TestIssuerAwayAndNewKeys(t *testing.T) {
 	last.compile(spec)
 	if !strings.Contains(last.log.String(), "no session.key") {
 		t.Error("no warning that sessions end with the process")
+	}
+}
+
+// Keys that travel in the clear, or stand where nobody knows, are no keys; those
+// that are fetched are counted.
+func TestIssuerKeys(t *testing.T) {
+	w := newWorld(t)
+	p := newProvider(t, w)
+	for _, at := range []string{"http://192.0.2.1/keys", "file:///etc/passwd", "https://user:planted@127.0.0.1/keys"} {
+		p.set(func() { p.keysAt = at })
+		other := newWorld(t)
+		if resp := newSite(t, other, other.compile(p.spec())).step(http.DefaultClient, "/"); resp.StatusCode != 503 {
+			t.Errorf("keys at %s: %d", at, resp.StatusCode)
+		}
+	}
+	p.set(func() { p.keysAt = "" })
+	source := w.compile(p.spec())
+	s := newSite(t, w, source)
+	if k, ok := source.(KeyWatcher).KeyStats(); !ok || k.Fetched+k.Failed != 0 || !k.At.IsZero() {
+		t.Errorf("before a login: %+v", k)
+	}
+	status, body := s.visit("/")
+	expectPage(t, status, body, 200, "ada")
+	if k, _ := source.(KeyWatcher).KeyStats(); k.Fetched != 1 || k.Failed != 0 || k.At.IsZero() {
+		t.Errorf("after a login: %+v", k)
 	}
 }
 

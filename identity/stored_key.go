@@ -80,7 +80,9 @@ func parseStoredKey(text []byte) (k StoredKey, err error) {
 	return k, nil
 }
 
-// AddKey puts a key into a set, where its hash must not be yet.
+// AddKey puts a key into a set, where its hash must not be yet, nor another key
+// of its owner with its id: revoking by owner and id means one key. (Two who add
+// the same at the same moment may both succeed.)
 func AddKey(ctx context.Context, v KeyValues, set string, k StoredKey) error {
 	if err := checkKeySet(set); err != nil {
 		return err
@@ -100,6 +102,17 @@ func AddKey(ctx context.Context, v KeyValues, set string, k StoredKey) error {
 	if !k.Expires.IsZero() {
 		if life = time.Until(k.Expires); life <= 0 {
 			return errors.New("the key would have expired already")
+		}
+	}
+	if k.ID != "" {
+		list, err := ListKeys(ctx, v, set)
+		if err != nil {
+			return err
+		}
+		for _, other := range list {
+			if other.Owner == k.Owner && other.ID == k.ID && other.Hash != k.Hash {
+				return fmt.Errorf("%s has a key with the id %q already: revoke it first, or give this one another id", k.Owner, k.ID)
+			}
 		}
 	}
 	added, err := v.Add(ctx, keyAt(set, k.Hash), text, life)

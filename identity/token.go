@@ -34,6 +34,7 @@ type token struct {
 
 var (
 	errNotCompact = errors.New("not a signed token of three parts")
+	errEncrypted  = errors.New("an encrypted token (JWE): only signed ones are read")
 	errTooLong    = fmt.Errorf("the token is longer than %d bytes", maxToken)
 	errBase64     = errors.New("not base64url")
 	errAlg        = errors.New("the header names no algorithm")
@@ -49,6 +50,9 @@ func parseToken(text string) (*token, error) {
 	first := strings.IndexByte(text, '.')
 	last := strings.LastIndexByte(text, '.')
 	if first < 0 || first == last || strings.IndexByte(text[first+1:last], '.') >= 0 || first > maxHeader {
+		if strings.Count(text, ".") == 4 { // RFC 7516 §9
+			return nil, errEncrypted
+		}
 		return nil, errNotCompact
 	}
 	t := &token{signed: text[:last]}

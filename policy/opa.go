@@ -210,7 +210,7 @@ func (o *opa) bodyOf(x *exchange.Exchange) (any, *exchange.Error, error) {
 	if x.Request.Body.Len() > o.body {
 		return nil, exchange.BodyTooLarge.Because(nil), nil
 	}
-	text, whole, err := keepBody(x, o.body)
+	text, whole, err := exchange.KeepBody(x, o.body)
 	switch {
 	case err != nil:
 		return nil, nil, err

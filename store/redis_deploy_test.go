@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"os"
@@ -38,6 +39,53 @@ func works(t *testing.T, o RedisOptions) {
 			t.Errorf("%s: %+v", mode, r)
 		}
 	}
+}
+
+// keeps does with values what API keys, certificates and ticket keys do with
+// them, in the clear and sealed, and returns both.
+func keeps(t *testing.T, o RedisOptions) []Values {
+	t.Helper()
+	o.Wait, o.Timeout = 5*time.Second, time.Second
+	s := openRedis(t, o)
+	sealed, err := Sealed(s.Values(), strings.Repeat("k", MinSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []Values{s.Values(), sealed}
+	for i, v := range list {
+		name := func(n int) string { return fmt.Sprintf("kept:%d:key %d", i, n) }
+		for n := range 20 { // in a cluster: keys everywhere
+			if added, err := v.Add(t.Context(), name(n), []byte(name(n)), time.Hour); !added || err != nil {
+				t.Fatalf("%s: added %v, %v", name(n), added, err)
+			}
+		}
+		keys, err := v.Keys(t.Context(), fmt.Sprintf("kept:%d:", i))
+		if len(keys) != 20 || err != nil {
+			t.Errorf("of 20 keys %d are found: %v", len(keys), err)
+		}
+		if err := v.Set(t.Context(), name(1), []byte("anew"), 0); err != nil {
+			t.Error(err)
+		}
+		if deleted, err := v.Delete(t.Context(), name(2)); !deleted || err != nil {
+			t.Errorf("deleted %v, %v", deleted, err)
+		}
+		for n, want := range []string{name(0), "anew", ""} {
+			if got, found, err := v.Get(t.Context(), name(n)); string(got) != want || found != (want != "") || err != nil {
+				t.Errorf("%s: %q, %v, %v", name(n), got, found, err)
+			}
+		}
+		unlock, err := v.Lock(t.Context(), "issue")
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if _, err := v.Lock(short, "issue"); err == nil {
+			t.Error("two hold one lock")
+		}
+		cancel()
+		unlock()
+	}
+	return list
 }
 
 func TestUnixSocketAndUser(t *testing.T) {
@@ -88,7 +136,9 @@ func startCluster(t *testing.T) (nodes []*server) {
 
 func TestCluster(t *testing.T) {
 	nodes := startCluster(t)
-	works(t, RedisOptions{Addresses: []string{nodes[0].addr(), nodes[1].addr()}, Cluster: true})
+	o := RedisOptions{Addresses: []string{nodes[0].addr(), nodes[1].addr()}, Cluster: true}
+	works(t, o)
+	keeps(t, o)
 	for i, n := range nodes {
 		if size, err := n.do("DBSIZE").AsInt64(); err != nil || size == 0 {
 			t.Errorf("node %d has %d keys, %v", i, size, err)
@@ -116,6 +166,8 @@ sentinel failover-timeout main 3000
 	})
 	o := RedisOptions{Addresses: []string{sentinel.addr()}, Sentinel: "main"}
 	works(t, o)
+	kept := keeps(t, o)
+	eventually(t, 20*time.Second, "the replica has it all", func() bool { n, _ := master.do("WAIT", "1", "1000").AsInt64(); return n == 1 })
 
 	s := openRedis(t, o)
 	tr := startTraffic(rate(t, s, "l", Rate{Count: 1000, Per: time.Second}))
@@ -124,6 +176,18 @@ sentinel failover-timeout main 3000
 	eventually(t, 5*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
 	eventually(t, 30*time.Second, "the new master is found", func() bool { return s.State().Ready })
 	eventually(t, 5*time.Second, "it has the keys", func() bool { n, _ := replica.do("DBSIZE").AsInt64(); return n > 0 })
+	for i, v := range kept { // what was kept is there, and goes on
+		name := fmt.Sprintf("kept:%d:key 0", i)
+		eventually(t, 5*time.Second, "values are back", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			got, found, err := v.Get(ctx, name)
+			return err == nil && found && string(got) == name
+		})
+		if err := v.Set(t.Context(), name, []byte("after"), 0); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestTLS(t *testing.T) {

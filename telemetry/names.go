@@ -127,7 +127,7 @@ var table = [metricCount]Metric{
 	connectionsOpen:       {"gopura_connections_open", "gauge", []string{"listener"}, "Client connections that are open."},
 	tlsHandshakes:         {"gopura_tls_handshakes_total", "counter", []string{"listener", "outcome"}, "TLS handshakes of clients. outcome is full, resumed (of an earlier session) or failed."},
 	certificateExpiry:     {"gopura_tls_certificate_expiry_timestamp_seconds", "gauge", []string{"listener", "name"}, "When a certificate that the listener presents expires, in Unix time; 0 while there is none yet (ACME). name is the first one in the certificate."},
-	keyFetches:            {"gopura_identity_key_fetches_total", "counter", []string{"identity", "outcome"}, "Fetches of the keys that the issuer of a jwt source publishes. outcome is ok or failed; while they fail, the last good keys are used."},
+	keyFetches:            {"gopura_identity_key_fetches_total", "counter", []string{"identity", "outcome"}, "Fetches of the keys that the issuer of a jwt or oidc source publishes. outcome is ok or failed; while they fail, the last good keys are used."},
 	keySetAge:             {"gopura_identity_keys_age_seconds", "gauge", []string{"identity"}, "How long ago the keys in use were fetched. Absent while there are none: requests are answered with 503."},
 	reloadsTotal:          {"gopura_config_reloads_total", "counter", []string{"outcome"}, "Configurations that were offered. outcome is applied or refused."},
 	configApplied:         {"gopura_config_last_applied_timestamp_seconds", "gauge", nil, "When the configuration in force was applied, in Unix time."},

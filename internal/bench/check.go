@@ -67,10 +67,16 @@ func checkLimit(ctx context.Context, url string) error {
 // asker takes the certificate that the proxies share.
 var asker = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
-func ask(ctx context.Context, url string) (*http.Response, []byte, error) {
+func ask(ctx context.Context, url string) (*http.Response, []byte, error) { return askAs(ctx, url, "") }
+
+// askAs asks with a bearer token.
+func askAs(ctx context.Context, url, token string) (*http.Response, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	req.Close = true // leaves no connection behind that would count as one of the job's
 	r, err := asker.Do(req)

@@ -26,7 +26,7 @@ var h2Jobs = []Job{
 
 // hasOwnKinds reports whether a job is not one that all proxies are given.
 func hasOwnKinds(name string) bool {
-	return strings.HasPrefix(name, "fan") || name == "transcode" || slices.ContainsFunc(h2Jobs, func(j Job) bool { return j.Name == name })
+	return strings.HasPrefix(name, "fan") || name == "transcode" || isTokenJob(name) || slices.ContainsFunc(h2Jobs, func(j Job) bool { return j.Name == name })
 }
 
 // echoed is a frame of gRPC with a message of 100 bytes: field 1, 98 of them.

@@ -23,6 +23,8 @@ type Job struct {
 	Idle   bool   // measures memory instead of speed
 	TLS    bool   // over https
 	H2     string // over HTTP/2 in cleartext: "get", or "grpc" for a unary call
+	Token  string // every request carries it
+	Key    string // of its issuer, PEM
 	Fresh  string // a connection for each request: "full" or "resumed" handshakes
 }
 

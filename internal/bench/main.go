@@ -21,7 +21,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "turns that each proxy takes at each job")
 	flag.IntVar(&o.seconds, "seconds", 4, "length of a turn")
-	flag.StringVar(&o.only, "only", "", "some jobs ("+names(slices.Concat(jobs, fans, h2Jobs), func(j Job) string { return j.Name })+", transcode"+
+	flag.StringVar(&o.only, "only", "", "some jobs ("+names(slices.Concat(jobs, fans, h2Jobs, tokenJobs), func(j Job) string { return j.Name })+", transcode"+
 		") and proxies ("+names(kinds, func(k Kind) string { return k.Name })+"), with commas between")
 	flag.BoolVar(&o.write, "write", true, "write "+pageFile+" and "+chartFile+" after a whole run")
 	serve := flag.Bool("serve-grpc", false, "be the gRPC service of the grpc job: the harness starts itself with this")
@@ -71,7 +71,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	limit := time.Duration((len(js)+len(fans)+len(h2Jobs)+1)*len(ks)*(o.rounds*(o.seconds+10)+60)) * time.Second
+	limit := time.Duration((len(js)+len(fans)+len(h2Jobs)+len(tokenJobs)+1)*len(ks)*(o.rounds*(o.seconds+10)+60)) * time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %s", limit))
 	defer cancel()
 
@@ -114,7 +114,12 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	if o.only == "" || len(own) > len(fan) {
+	if o.only == "" || slices.ContainsFunc(own, isTokenJob) {
+		if err := b.runTokens(ctx, slices.DeleteFunc(slices.Clone(own), func(name string) bool { return !isTokenJob(name) }), os.Stdout); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || slices.ContainsFunc(own, func(name string) bool { return !strings.HasPrefix(name, "fan") && !isTokenJob(name) }) {
 		if err := b.runH2(ctx, own, os.Stdout); err != nil {
 			return err
 		}

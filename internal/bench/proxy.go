@@ -48,7 +48,12 @@ func start(ctx context.Context, k Kind, j Job, origin, dir string) (*Proxy, erro
 		return nil, err
 	}
 	p.Address, p.Admin = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
-	values := map[string]string{"PORT": ports[0], "ADMIN": ports[1], "ORIGIN": origin, "DIR": p.dir, "BUFFER": strconv.Itoa(j.Buffer), "CERTIFICATE": filepath.Join(dir, certificateFile)}
+	values := map[string]string{"PORT": ports[0], "ADMIN": ports[1], "ORIGIN": origin, "DIR": p.dir, "BUFFER": strconv.Itoa(j.Buffer), "CERTIFICATE": filepath.Join(dir, certificateFile), "TOKEN": j.Token}
+	if j.Key != "" {
+		if err := os.WriteFile(filepath.Join(p.dir, "issuer.pem"), []byte(j.Key), 0o644); err != nil {
+			return nil, err
+		}
+	}
 	if err := writeConfigs(p.dir, j.Config, values); err != nil {
 		return nil, err
 	}
@@ -128,7 +133,12 @@ func (p *Proxy) await(ctx context.Context, j Job) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {
-		err := check(ctx, p.Address, j)
+		var err error
+		if j.Token != "" {
+			err = checkToken(ctx, p.Address, j, p.Name == "checked")
+		} else {
+			err = check(ctx, p.Address, j)
+		}
 		if err == nil {
 			return nil
 		}

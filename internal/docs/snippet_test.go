@@ -20,10 +20,12 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/protobuf/proto"
 
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/identity"
 	"gopura/internal/testca"
 	"gopura/transcode"
 	"gopura/trial"
@@ -36,6 +38,9 @@ var environment = map[string]string{
 	"ORDERS_URL":         "http://127.0.0.1:7001",
 	"PARTNER_KEY":        "a-key-for-the-docs",
 	"REDIS_PASSWORD":     "a-password-for-the-docs",
+
+	"BUILD_SECRET": "a-secret-for-the-docs", "INTROSPECTION_SECRET": "a-secret-for-the-docs",
+	"OIDC_SECRET": "a-secret-for-the-docs", "SESSION_KEY": "a-key-for-the-docs, which is long enough",
 }
 
 // files are what the configurations of the pages may name below /etc/gopura:
@@ -75,6 +80,23 @@ service Catalog {
 }
 service Prices { rpc Get(GetProductRequest) returns (Product); }
 `
+
+// credentials writes the files of users and keys that pages name.
+func credentials(t *testing.T, dir string) {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte("lovelace"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"users":     "ada:" + string(hash) + "\n",
+		"keys.yaml": "owners: { acme: { keys: [{ id: a, hash: \"" + identity.HashAPIKey(identity.NewAPIKey(), "") + "\" }] } }\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // descriptors writes the descriptor sets that pages name.
 func descriptors(t *testing.T, dir string) {
@@ -136,6 +158,7 @@ func TestSnippets(t *testing.T) {
 			dir := t.TempDir()
 			files(t, dir)
 			descriptors(t, dir)
+			credentials(t, dir)
 			for _, b := range d.blocks {
 				switch b.language {
 				case "yaml":
