@@ -20,6 +20,7 @@ require (
 require (
 	connectrpc.com/connect v1.21.0
 	github.com/andybalholm/brotli v1.2.8
+	github.com/envoyproxy/go-control-plane/envoy v1.39.1-0.20260819172001-e6e3fd93e4be
 	github.com/google/licensecheck v0.3.1
 	github.com/klauspost/compress v1.20.3
 	github.com/maypok86/otter/v2 v2.4.0
@@ -27,6 +28,8 @@ require (
 	github.com/quic-go/quic-go v0.65.0
 	google.golang.org/genproto v0.0.0-20260817212433-ac3dfec99bb1
 )
+
+require github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 
 require (
 	github.com/getkin/kin-openapi v0.152.0
