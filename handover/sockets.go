@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -46,21 +47,38 @@ func (l *listener) Close() error {
 // the address or by the name, or a new one. A nil s always opens a new one.
 func (s *Sockets) Listen(name, address string) (net.Listener, error) {
 	if s == nil {
-		return net.Listen("tcp", address)
+		ln, err := listen(address)
+		if err != nil {
+			return nil, err
+		}
+		boundUnsent(ln)
+		return ln, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ln := s.take(name, address)
 	if ln == nil {
-		opened, err := net.Listen("tcp", address)
+		opened, err := listen(address)
 		if err != nil {
 			return nil, err
 		}
-		ln = opened.(*net.TCPListener)
+		ln = opened
 	}
+	boundUnsent(ln)
 	l := &listener{TCPListener: ln, of: s, address: address}
 	s.open = append(s.open, l)
 	return l, nil
+}
+
+// listen opens a socket. Connections of Multipath TCP would not inherit what is set of it.
+func listen(address string) (*net.TCPListener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.TCPListener), nil
 }
 
 // take finds a socket that was given for an address. A name counts before an

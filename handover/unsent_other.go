@@ -1,0 +1,7 @@
+//go:build !linux
+
+package handover
+
+import "net"
+
+func boundUnsent(*net.TCPListener) {}
