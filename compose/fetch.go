@@ -214,9 +214,17 @@ func (r *run) send(k *call, c *result, m *memory, ch *child) {
 		}
 	}()
 	c.requests++
+	span := r.x.BeginSpan(exchange.SpanCall, k.name, k.ask.service)
+	if span != 0 {
+		ch.x.Trace.Span = r.x.SpanOf(span)
+	}
 	err := k.ask.handler.Serve(&ch.x)
 	if err == nil {
 		err = k.receive(c, m, &ch.x)
+	}
+	if span != 0 {
+		ch.x.EndAttempt(time.Now(), err)
+		r.x.EndSpan(span, err, 0)
 	}
 	c.target, c.status = ch.x.Target, ch.x.Response.Status
 	r.leave(ch)

@@ -33,6 +33,7 @@ type Document struct {
 	Paths          Paths           `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
 	Overload       Overload        `yaml:"overload" doc:"Refuse what can't be served, the least important first. On by default."`
 	AccessLog      *AccessLog      `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
+	Traces         *Traces         `yaml:"traces" words:"on" doc:"Distributed traces: where they go, and which. Left out: on where OTEL_EXPORTER_OTLP_ENDPOINT names a collector."`
 	Log            Log             `yaml:"log" doc:"The gateway's own log, on stderr."`
 	Shutdown       Shutdown        `yaml:"shutdown" doc:"How the gateway stops."`
 	Identities     []IdentityBlock `yaml:"identity" doc:"Who may be calling: sources of identity by name, each with one key, its kind. A route names those that it accepts."`

@@ -24,5 +24,8 @@ func (c *Exchange) ChildOf(x *Exchange, now time.Time) {
 	c.Start, c.Now = now, now
 	c.Request.Scheme, c.Request.Authority, c.Request.Host = x.Request.Scheme, x.Request.Authority, x.Request.Host
 	c.Request.Body = NoBody
+	if c.Trace = x.Trace; c.Trace.ID != (TraceID{}) {
+		c.Trace.open, c.Trace.attempt = 0, 0
+	}
 	c.Arm()
 }

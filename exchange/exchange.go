@@ -47,6 +47,7 @@ type Exchange struct {
 	Err      *Error        // why the exchange failed; nil when it did not
 	Calls    []Call        // what was asked for its composed answer; none otherwise
 	GRPC     GRPCOutcome   // how a gRPC call ended, the client's or the one that was made for it
+	Trace    Trace         // where it stands in a distributed trace
 
 	Costs []StatedCost // that a limit of the service has taken out of the response
 
@@ -190,6 +191,9 @@ func (x *Exchange) Reset() {
 	x.ID, x.Route, x.Service, x.Target = nil, "", "", ""
 	x.Attempts, x.Upstream, x.Received, x.Sent, x.Err = 0, 0, 0, 0, nil
 	x.Calls, x.GRPC = x.Calls[:0], GRPCOutcome{}
+	if x.Trace.ID != (TraceID{}) {
+		x.Trace = Trace{}
+	}
 	x.Start, x.Now, x.Deadline = time.Time{}, time.Time{}, time.Time{}
 	x.Costs, x.Importance = x.Costs[:0], Normal
 	x.inform = nil
@@ -217,9 +221,11 @@ func (x *Exchange) Inform(status int, h *Header) error {
 
 // Child returns the exchange of a call that the gateway makes on behalf of x.
 // It has a client and an identity in common with x, is cancelled with ctx, and
-// is the caller's: call Done when its response has been used.
+// is the caller's: call Done when its response has been used. Nothing is
+// recorded about it: it may outlive x.
 func (x *Exchange) Child(ctx context.Context, req Request) *Exchange {
-	c := &Exchange{Request: req, Client: x.Client, Identity: x.Identity, ID: x.ID, Route: x.Route, Importance: x.Importance, Start: time.Now()}
+	c := &Exchange{Request: req, Client: x.Client, Identity: x.Identity, ID: x.ID, Route: x.Route, Importance: x.Importance, Start: time.Now(), Trace: x.Trace}
+	c.Trace.Spans, c.Trace.open, c.Trace.attempt = nil, 0, 0
 	if c.Request.Body == nil {
 		c.Request.Body = NoBody
 	}

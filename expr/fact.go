@@ -41,6 +41,12 @@ var facts = append([]*fact{
 	{name: "request.query", raw: inQuery, doc: "The query, without its question mark, as sent.", append: func(b []byte, x *exchange.Exchange, _ string) []byte { return append(b, x.Request.Query...) }},
 	{name: "request.target", doc: "Path and query exactly as sent.", append: func(b []byte, x *exchange.Exchange, _ string) []byte { return append(b, x.Request.Target...) }},
 	{name: "request.id", doc: "The id of the request, as upstream and client are told.", append: func(b []byte, x *exchange.Exchange, _ string) []byte { return append(b, x.ID...) }},
+	{name: "request.trace_id", doc: "The id of the trace that the request is in, in hexadecimal; empty without traces, and before a route is found.", append: func(b []byte, x *exchange.Exchange, _ string) []byte {
+		if x.Trace.ID != (exchange.TraceID{}) {
+			b, _ = x.Trace.ID.AppendText(b)
+		}
+		return b
+	}},
 	{name: "client.ip", doc: "The address of the client: of its connection, or what a trusted proxy said.", append: appendClientIP},
 	{name: "client.port", doc: "The port of the client.", append: func(b []byte, x *exchange.Exchange, _ string) []byte {
 		return strconv.AppendUint(b, uint64(x.Client.Addr.Port()), 10)

@@ -70,12 +70,16 @@ func (c *compiler) all() error {
 	c.compileSources()
 	rules := c.rules()
 	c.reserve()
+	c.planTraces()
 	c.warnUnusedSources()
 	if err := c.doc.Err(); err != nil {
 		return err
 	}
 	// From here on things are opened, so nothing of the document can be wrong.
 	if err := c.openAccessLog(); err != nil {
+		return err
+	}
+	if err := c.openTraces(); err != nil {
 		return err
 	}
 	if err := c.openTLS(); err != nil {
@@ -308,6 +312,7 @@ func (c *compiler) policyEnv(r *config.Route, env *expr.Env, owner string) *poli
 		Shapes:  c.shapes,
 		Sockets: &c.g.sockets,
 		Caches:  c.g.caches,
+		Timed:   tracing(c.doc),
 		Limited: func(policy, mode string) func() { return c.g.limited(c.s.scope, r.Name, policy, mode) },
 	}
 	if c.cast != nil {

@@ -59,6 +59,7 @@ type Gateway struct {
 	audits      audits
 	sockets     policy.Sockets // the WebSockets that are open
 	caches      *cache.Set     // of the cache policies
+	exporters   exporters      // of traces
 
 	reloading  sync.Mutex // one change at a time; guards generation and stopped
 	generation uint64
@@ -254,6 +255,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 			time.Sleep(time.Millisecond)
 		}
 	}
+	g.exporters.close(ctx)
 	g.setListeners(map[string]*listener{})
 	return err
 }

@@ -38,6 +38,9 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 	}
 	n.enter(x)
 	entered = true
+	if s.tracer != nil {
+		s.tracer.Begin(x, s.trusts(x.Client.Peer.Addr()))
+	}
 	call := speaksGRPC(x)
 	if call && err == nil {
 		err = heedTimeout(x)
@@ -60,6 +63,9 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 		}
 	}
 	s.harden(x)
+	if s.tracer != nil {
+		s.tracer.Answered(x)
+	}
 }
 
 // Refuse implements exchange.Root: the front end could not accept the request.
@@ -67,6 +73,9 @@ func (g *Gateway) Refuse(x *exchange.Exchange, e *exchange.Error) {
 	pin := g.current.Enter()
 	if pin != nil {
 		pin.Value.unrouted.enter(x)
+		if t := pin.Value.tracer; t != nil {
+			t.Begin(x, false)
+		}
 	}
 	x.ID = requestID(x, nil)
 	answer(x, e)

@@ -289,6 +289,9 @@ func (m *measured) Serve(x *exchange.Exchange) error {
 		return err
 	}
 	m.handle.Attempt(x.Response.Status, nil, x.Upstream)
+	if x.Trace.Sampled && x.Trace.Spans != nil {
+		m.handle.Exemplify(x, x.Upstream)
+	}
 	return nil
 }
 

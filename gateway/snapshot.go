@@ -10,6 +10,7 @@ import (
 	"gopura/exchange"
 	"gopura/lifetime"
 	"gopura/route"
+	"gopura/spans"
 	"gopura/store"
 	"gopura/telemetry"
 	"gopura/upstream"
@@ -31,6 +32,7 @@ type snapshot struct {
 	plain    bool             // no door redirects or proves itself: nothing to do for a cleartext request
 	scope    *lifetime.Scope
 	access   *telemetry.AccessLog // nil: off
+	tracer   *spans.Tracer        // nil: exchanges are in no traces
 	unrouted *node                // stands for requests that no route takes
 
 	generation uint64
@@ -83,9 +85,20 @@ func (n *node) done(x *exchange.Exchange) {
 	if n.snap.access != nil {
 		n.snap.access.Record(x, now)
 	}
+	if t := n.snap.tracer; t != nil {
+		t.Finish(x, now, n.template())
+	}
 	n.metrics.InFlight.Add(-1)
 	n.metrics.Observe(x, now.Sub(x.Start))
 	n.pin.Leave()
+}
+
+// template is the path that the route of n matches, for traces.
+func (n *node) template() string {
+	if n.route != nil && n.route.Match.Path != "" {
+		return n.route.Match.Path
+	}
+	return n.name
 }
 
 // split sends exchanges to several handlers by weight.

@@ -62,6 +62,9 @@ func Chain(env *Env, policies []config.Policy) (exchange.Middleware, []*Fault) {
 		if err != nil {
 			faults = append(faults, faultsOf(err, p)...)
 		} else if link != nil {
+			if env.Timed && slices.Contains(waiting, p.Name) {
+				link = timed(p.Name, link)
+			}
 			if env.Around != nil {
 				link = env.Around(p, link)
 			}

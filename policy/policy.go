@@ -95,6 +95,8 @@ type Env struct {
 
 	// Around wraps what a policy does, for explanations. Nil: nobody looks.
 	Around func(p config.Policy, link exchange.Middleware) exchange.Middleware
+	// Timed: exchanges may be in traces, which tell of the policies that wait.
+	Timed bool
 	// Note says what a policy saw, in words, for explanations. Nil: nobody reads it.
 	Note func(x *exchange.Exchange, text string)
 

@@ -79,6 +79,9 @@ func (m *Metrics) collect(out samples) {
 		out.gauge(configInfo, 1, hash)
 	}
 	m.Pressure.collect(out)
+	out.count(spansTotal, &m.Spans.Sent.n, "sent")
+	out.count(spansTotal, &m.Spans.Dropped.n, "dropped")
+	out.count(spansTotal, &m.Spans.Failed.n, "failed")
 	out.count(recordsDropped, &m.AccessDropped.n)
 	out.gauge(configRetiring, float64(m.Retiring.n.Load()))
 	out.gauge(buildInfo, 1, label(m.build.Version), label(m.build.Revision), runtime.Version())
@@ -157,5 +160,6 @@ func (s samples) histogram(metric int, h *histogram, labels ...string) {
 	if count += h.buckets[len(bounds)].Load(); count == 0 {
 		return
 	}
-	s.ch <- prometheus.MustNewConstHistogram(s.descs[metric], count, sum, cumulative, labels...)
+	m := prometheus.MustNewConstHistogram(s.descs[metric], count, sum, cumulative, labels...)
+	s.ch <- h.withExemplars(m)
 }

@@ -45,7 +45,10 @@ func (r *Route) Observe(x *exchange.Exchange, took time.Duration) {
 	} else {
 		r.errors()[class*len(r.codes.list)+r.codes.index(x.Err.Code)].Add(1)
 	}
-	r.duration.observe(took)
+	i := r.duration.observe(took)
+	if x.Trace.Kept {
+		r.duration.exemplify(i, took, x)
+	}
 	if x.Received > 0 {
 		r.received.Add(uint64(x.Received))
 	}
@@ -109,6 +112,11 @@ func (t *Target) Attempt(status int, e *exchange.Error, took time.Duration) {
 	t.duration.observe(took)
 }
 
+// Exemplify makes the attempt of a recorded exchange the example of its bucket.
+func (t *Target) Exemplify(x *exchange.Exchange, took time.Duration) {
+	t.duration.exemplify(bucketOf(took), took, x)
+}
+
 // Listener is the handle of a listener. A connection is Accepted and later
 // Closed, or it is Refused.
 type Listener struct {
@@ -168,21 +176,29 @@ var bounds = [...]time.Duration{
 	5 * time.Second, 10 * time.Second, 30 * time.Second,
 }
 
+func bucketOf(d time.Duration) (i int) {
+	for i < len(bounds) && d > bounds[i] {
+		i++
+	}
+	return i
+}
+
 // histogram counts durations. A scrape in the middle of an observation may see
 // the bucket without the sum; the next one sees both.
 type histogram struct {
 	buckets [len(bounds) + 1]atomic.Uint64
 	sum     atomic.Uint64 // nanoseconds
+
+	exemplars atomic.Pointer[exemplars] // nil: there are none
 }
 
-func (h *histogram) observe(d time.Duration) {
+// observe counts d and returns its bucket.
+func (h *histogram) observe(d time.Duration) (bucket int) {
 	d = max(d, 0)
-	i := 0
-	for i < len(bounds) && d > bounds[i] {
-		i++
-	}
+	i := bucketOf(d)
 	h.buckets[i].Add(1)
 	h.sum.Add(uint64(d))
+	return i
 }
 
 // handles are values that scopes hold by key.

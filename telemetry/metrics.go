@@ -26,6 +26,7 @@ type Build struct {
 type Metrics struct {
 	AccessDropped Counter // access records that were lost
 	Retiring      Gauge   // earlier configurations that are still in use
+	Spans         Spans   // of traces
 
 	registry *prometheus.Registry
 	descs    [metricCount]*prometheus.Desc

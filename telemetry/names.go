@@ -72,6 +72,7 @@ const (
 	configRetiring
 	configInfo
 	recordsDropped
+	spansTotal
 	buildInfo
 	metricCount
 )
@@ -135,6 +136,7 @@ var table = [metricCount]Metric{
 	configRetiring:        {"gopura_config_retiring", "gauge", nil, "Earlier configurations that exchanges still end with: long streams and tunnels keep theirs."},
 	configInfo:            {"gopura_config_info", "gauge", []string{"hash"}, "Always 1. hash identifies the content of the configuration in force."},
 	recordsDropped:        {"gopura_access_records_dropped_total", "counter", nil, "Access records that were lost because the sink stalled or failed."},
+	spansTotal:            {"gopura_trace_spans_total", "counter", []string{"outcome"}, "Spans of traces. outcome is sent (the collector took them), dropped (the queue was full), or failed (the collector did not take them)."},
 	buildInfo:             {"gopura_build_info", "gauge", []string{"version", "revision", "go"}, "Always 1. Which build this is."},
 }
 

@@ -131,6 +131,10 @@ func (r *record) json(x *exchange.Exchange, end time.Time) {
 		b = append(b, `","cause":"`...)
 		b = appendEscaped(b, f.cause.Error(), maxAgent)
 	}
+	if x.Trace.ID != (exchange.TraceID{}) {
+		b = append(b, `","trace_id":"`...)
+		b, _ = x.Trace.ID.AppendText(b)
+	}
 	b = append(b, '"')
 	if x.GRPC.Known {
 		b = append(b, `,"grpc_status":"`...)
@@ -185,6 +189,9 @@ func (r *record) text(x *exchange.Exchange, end time.Time) {
 	}
 	if f.cause != nil {
 		b = appendQuoted(append(b, " cause="...), f.cause.Error(), maxAgent)
+	}
+	if x.Trace.ID != (exchange.TraceID{}) {
+		b, _ = x.Trace.ID.AppendText(append(b, " trace_id="...))
 	}
 	if x.GRPC.Known {
 		b = append(append(b, " grpc_status="...), x.GRPC.Code.String()...)

@@ -120,6 +120,7 @@ func (s *Service) send(x *exchange.Exchange, t *Target, done Done) (err error) {
 	x.Target = t.Address
 	x.Attempts++
 	begin := time.Now()
+	x.BeginAttempt(begin, t.scheme)
 	returned := false
 	defer func() {
 		if !returned { // a panic passes through, but the target is free again
@@ -128,6 +129,7 @@ func (s *Service) send(x *exchange.Exchange, t *Target, done Done) (err error) {
 	}()
 	err = t.transport.Serve(x)
 	x.Upstream = time.Since(begin)
+	x.HeadAttempt(begin.Add(x.Upstream), err)
 	returned = true
 	return err
 }

@@ -191,7 +191,7 @@ func (s *Service) Serve(x *exchange.Exchange) error {
 		s.refused.Add(1)
 		return exchange.CircuitOpen.Because(s.isOpen)
 	}
-	slot, err := s.limiter.enter(x, s.now, now)
+	slot, err := s.await(x, now)
 	if err != nil {
 		s.refused.Add(1)
 		if s.breaker != nil {
@@ -217,6 +217,17 @@ func (s *Service) Serve(x *exchange.Exchange) error {
 	err = s.serve(x)
 	v, answered = judge(x, err), err == nil
 	return err
+}
+
+// await waits for a place, where there are only so many.
+func (s *Service) await(x *exchange.Exchange, now int64) (ticket, error) {
+	if s.limiter == nil {
+		return ticket{}, nil
+	}
+	span := x.BeginSpan(exchange.SpanWait, s.set.Name, s.set.Name)
+	slot, err := s.limiter.enter(x, s.now, now)
+	x.EndSpan(span, err, exchange.WorthSpan)
+	return slot, err
 }
 
 func (s *Service) serve(x *exchange.Exchange) error {

@@ -82,6 +82,14 @@ func parseSpec(t TargetSpec) (*spec, error) {
 	return sp, nil
 }
 
+// scheme is that of the URLs which targets of sp are asked for.
+func (sp *spec) scheme() string {
+	if sp.tls {
+		return "https"
+	}
+	return "http"
+}
+
 // transport returns how to reach one address of sp.
 func (s *Service) transport(sp *spec, address string) TransportSpec {
 	t := TransportSpec{

@@ -17,6 +17,7 @@ type Target struct {
 
 	service   *Service
 	weight    int
+	scheme    string // http or https: how it is spoken to
 	key       string // URL and address: the same in every gateway
 	id        string // opaque, for cookies
 	transport Transport
@@ -64,7 +65,7 @@ var errUnused = errors.New("the target was not used")
 var errDiscarded = errors.New("the response was discarded for a retry")
 
 func (s *Service) newTarget(sp *spec, address string) *Target {
-	t := &Target{URL: sp.URL, Address: address, service: s, weight: sp.Weight, key: sp.URL + " " + address}
+	t := &Target{URL: sp.URL, Address: address, service: s, weight: sp.Weight, scheme: sp.scheme(), key: sp.URL + " " + address}
 	t.id = opaqueID(s.options.Secret, s.set.Name, t.key)
 	t.cookie = s.set.Balance.Cookie + "=" + t.id + "; Path=/; HttpOnly; SameSite=Lax"
 	t.cookieSecure = t.cookie + "; Secure"
