@@ -70,20 +70,28 @@ func Open(o Options) (*Exporter, error) {
 	if o.Counts == nil {
 		o.Counts = new(telemetry.Spans)
 	}
-	e := &Exporter{options: o, more: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
-	if e.resource, err = o.resource(); err != nil {
+	resource, err := o.resource()
+	if err != nil {
 		return nil, err
 	}
-	if e.client, e.idle, err = o.client(); err != nil {
+	client, idle, err := o.client()
+	if err != nil {
 		return nil, err
 	}
-	e.ctx, e.end = context.WithCancel(context.Background())
-	if err := e.client.Start(e.ctx); err != nil {
-		e.end()
+	if err := client.Start(context.Background()); err != nil {
 		return nil, fmt.Errorf("OTLP: %w", err)
 	}
+	return start(o, client, idle, resource), nil
+}
+
+func start(o Options, client otlptrace.Client, idle func(), resource *tracepb.ResourceSpans) *Exporter {
+	e := &Exporter{
+		options: o, client: client, idle: idle, resource: resource,
+		more: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	e.ctx, e.end = context.WithCancel(context.Background())
 	go e.run()
-	return e, nil
+	return e
 }
 
 // put queues spans of one exchange: all of them or none.
