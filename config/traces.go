@@ -52,6 +52,11 @@ func (t *Traces) Check(at *At) {
 		return
 	}
 	u, err := url.Parse(t.To)
+	if err == nil && u.User != nil {
+		if password, ok := u.User.Password(); ok {
+			at.d.problems.secrets.learnLiteral(password)
+		}
+	}
 	schemes := []string{"http", "https", "grpc", "grpcs"}
 	switch {
 	case err != nil || !slices.Contains(schemes, u.Scheme) || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
