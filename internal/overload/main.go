@@ -5,8 +5,8 @@
 //	go run ./internal/overload -write     writes docs/img/overload.svg as well
 //
 // The clients, the gateway (the real binary) and the service are processes of their own. The
-// service has a capacity made of sleep: 20 workers of 50 ms, which is 400 answers a second.
-// So the figures depend little on the machine, as long as it can carry some thousand
+// service has a capacity made of sleep: 5 workers of 50 ms, which is 100 answers a second.
+// So the figures depend little on the machine, as long as it can carry a few hundred
 // requests a second. The clients come whether they are answered or not, and go after a second.
 package main
 
@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	workers  = 20
+	workers  = 5
 	work     = 50 * time.Millisecond
-	capacity = 400 // answers a second
+	capacity = 100 // answers a second
 	patience = time.Second
 	warmUp   = 5 * time.Second // of half the capacity
 	settle   = 5 * time.Second // of the load that is measured

@@ -22,7 +22,7 @@ func draw(w io.Writer, rows []row) {
 </style>
 `)
 	fmt.Fprintf(w, `<rect class="card" x=".5" y=".5" width="%d" height="%d" rx="10"/>`+"\n", width-1, height-1)
-	fmt.Fprintln(w, `<text class="title" x="28" y="38">Answers in time, of a service that can give 400 a second</text>`)
+	fmt.Fprintln(w, `<text class="title" x="28" y="38">Answers in time, of a service that can give 100 a second</text>`)
 	fmt.Fprintln(w, `<text x="28" y="58">clients wait for one second; longer is better; the rail is what the service can do</text>`)
 	for i, r := range rows {
 		y := 84 + i*step
