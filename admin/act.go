@@ -2,12 +2,10 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
-	"gopura/config"
 	"gopura/telemetry"
 	"gopura/upstream"
 )
@@ -22,14 +20,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		return s.snapshot(w, r)
 	}
-	s.log.Error("configuration refused, the one in force stays", "error", err)
-	no := &refusal{http.StatusUnprocessableEntity, "configuration_refused", "The configuration in force stays: " + err.Error()}
-	var p *config.Problems
-	if errors.As(err, &p) {
-		writeProblem(w, no, problemsOf(p.List))
-		return nil
-	}
-	return no
+	return s.refuseConfiguration(w, err)
 }
 
 type logLevel struct {

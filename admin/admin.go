@@ -33,6 +33,10 @@ type Server struct {
 	handOver func(context.Context) error
 	paths    map[string]methods
 
+	ways      ways
+	tries     chan struct{} // as many as may be made at a time
+	compiling sync.Mutex    // held while a configuration is compiled to be asked about
+
 	mu      sync.Mutex
 	current *listener // nil: none
 }
@@ -44,6 +48,7 @@ func New(g *gateway.Gateway, o Options) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.tries = make(chan struct{}, maxTries)
 	s.paths = s.table()
 	return s
 }

@@ -22,8 +22,17 @@ const (
 	retireGrace  = 5 * time.Second
 	maxHead      = 16 << 10
 	maxBody      = 64 << 10
+	maxTexts     = 1 << 20 // of a configuration that is to be checked
 	maxConns     = 128
 )
+
+// bodyLimit is how large the body of a request for a path may be.
+func bodyLimit(path string) int64 {
+	if path == "/api/check" {
+		return maxTexts
+	}
+	return maxBody
+}
 
 // listener is an open socket and the server on it. It outlives configurations
 // that name the same address.
@@ -32,6 +41,8 @@ type listener struct {
 	net     net.Listener
 	http    *http.Server
 	guard   atomic.Pointer[guard]
+	ending  chan struct{} // closed when it is to close
+	end     func()
 }
 
 func (s *Server) open(conf *config.Admin) (*listener, error) {
@@ -39,10 +50,11 @@ func (s *Server) open(conf *config.Admin) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{address: conf.Address, net: &limited{Listener: ln, slots: make(chan struct{}, maxConns), closed: make(chan struct{})}}
+	l := &listener{address: conf.Address, net: &limited{Listener: ln, slots: make(chan struct{}, maxConns), closed: make(chan struct{})}, ending: make(chan struct{})}
+	l.end = sync.OnceFunc(func() { close(l.ending) })
 	l.guard.Store(newGuard(conf, l.port()))
 	l.http = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, l.guard.Load()) }),
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, l, l.guard.Load()) }),
 		ReadHeaderTimeout: headTimeout,
 		ReadTimeout:       bodyTimeout,
 		IdleTimeout:       idleTimeout,
@@ -60,6 +72,7 @@ func (l *listener) port() int { return l.net.Addr().(*net.TCPAddr).Port }
 
 // shutdown lets requests end until ctx is over, and breaks off the rest.
 func (l *listener) shutdown(ctx context.Context) error {
+	l.end()
 	err := l.http.Shutdown(ctx)
 	if err != nil {
 		l.http.Close()

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -28,7 +29,7 @@ type refusal struct {
 func (r *refusal) Error() string { return r.code + ": " + r.detail }
 
 // serve is the way of every request.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, g *guard) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, l *listener, g *guard) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -37,7 +38,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, g *guard) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r.URL.Path))
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler {
 			s.log.Error("panic in the admin API", "panic", p, "path", r.URL.Path, "stack", string(debug.Stack()))
@@ -51,7 +52,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, g *guard) {
 	}
 	handle, err := s.find(r, h)
 	if err == nil {
-		err = handle(w, r)
+		err = handle(w, by(r, l, g))
 	}
 	if err != nil {
 		refuse(w, err)
@@ -72,6 +73,12 @@ func (s *Server) find(r *http.Request, h http.Header) (handler, error) {
 	}
 	if !ok {
 		m, ok = s.limitPath(path)
+	}
+	if !ok {
+		m, ok = s.historyPath(path)
+	}
+	if !ok {
+		m, ok = s.explanationPath(path)
 	}
 	if !ok {
 		return nil, &refusal{http.StatusNotFound, "not_found", "There is nothing at this path."}
@@ -126,6 +133,17 @@ func reply(w http.ResponseWriter, v any) error {
 	return nil
 }
 
+// replyCompact is reply for what is large and read by programs.
+func replyCompact(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(body, '\n'))
+	return nil
+}
+
 func write(w http.ResponseWriter, status int, kind string, v any) {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -152,7 +170,7 @@ func read(r *http.Request, into any) error {
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return &refusal{http.StatusRequestEntityTooLarge, "body_too_large", "The body is larger than 64 KiB."}
+		return &refusal{http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body is larger than %d KiB.", large.Limit>>10)}
 	}
 	return &refusal{http.StatusBadRequest, "bad_body", "The body is not what is expected: " + strings.TrimPrefix(err.Error(), "json: ") + "."}
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -26,6 +27,22 @@ func (s *Server) table() map[string]methods {
 		"/api/codes":    {http.MethodGet: s.codes},
 		"/api/reload":   {http.MethodPost: s.reload},
 
+		"/api/topology":      {http.MethodGet: s.topology},
+		"/api/history":       {http.MethodGet: s.history},
+		"/api/rollback":      {http.MethodPost: s.rollback},
+		"/api/configuration": {http.MethodGet: s.configuration},
+		"/api/check":         {http.MethodPost: s.check},
+		"/api/explain":       {http.MethodPost: s.explain},
+		"/api/explanations":  {http.MethodGet: s.explanations},
+		"/api/debug-tokens":  {http.MethodPost: s.debugToken},
+		"/api/try":           {http.MethodPost: s.try},
+
+		"/api/traffic":        {http.MethodGet: s.traffic},
+		"/api/series":         {http.MethodGet: s.series},
+		"/api/clients":        {http.MethodGet: s.clients},
+		"/api/exchanges":      {http.MethodGet: s.exchanges},
+		"/api/exchanges/live": {http.MethodGet: s.tail},
+
 		"/api/cache/purge":  {http.MethodPost: s.purgeCache},
 		"/api/certificates": {http.MethodGet: s.certificates},
 	}
@@ -45,8 +62,12 @@ func (s *Server) servicePath(path string) (methods, bool) {
 	if !ok {
 		return nil, false
 	}
-	name, ok := strings.CutSuffix(rest, "/targets")
-	if !ok || name == "" || strings.Contains(name, "/") {
+	encoded, ok := strings.CutSuffix(rest, "/targets")
+	if !ok || encoded == "" || strings.Contains(encoded, "/") {
+		return nil, false
+	}
+	name, err := url.PathUnescape(encoded)
+	if err != nil {
 		return nil, false
 	}
 	return methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) error { return s.setTarget(w, r, name) }}, true
@@ -100,11 +121,12 @@ type snapshot struct {
 	gateway.Info
 	PID      int       `json:"pid"` // of the process: an upgrade makes it another one
 	Warnings []problem `json:"warnings,omitempty"`
+	Problems []problem `json:"problems,omitempty"` // of the last configuration that was refused
 }
 
 func (s *Server) snapshot(w http.ResponseWriter, _ *http.Request) error {
 	info := s.gateway.Info()
-	return reply(w, snapshot{info, os.Getpid(), problemsOf(info.Warnings)})
+	return reply(w, snapshot{info, os.Getpid(), problemsOf(info.Warnings), lastProblems(&info)})
 }
 
 func (s *Server) routes(w http.ResponseWriter, _ *http.Request) error {

@@ -26,6 +26,9 @@ type Options struct {
 	Identities []PolicyKind                 // kinds of sources of identity
 	Env        func(string) (string, bool)  // resolves ${env:NAME}; default os.LookupEnv
 	ReadFile   func(string) ([]byte, error) // resolves ${file:path}; default os.ReadFile, with a limit
+
+	recall map[string]resolved // what references stood for; see Origin.Copy
+	sealed *[]string           // nothing is looked up: here is what would have been; see Origin.Try
 }
 
 // Parse reads one or more texts as one configuration. The error is a *Problems
@@ -37,13 +40,14 @@ func Parse(src []Source, opts Options) (*Document, error) {
 		problems.settle()
 		return nil, problems
 	}
-	doc := &Document{Pos: make(map[string]Pos), problems: problems, places: make(map[string]Pos)}
+	doc := &Document{Pos: make(map[string]Pos), problems: problems, places: make(map[string]Pos), origin: &Origin{texts: src, options: opts}}
+	doc.origin.options.recall, doc.origin.options.sealed = nil, nil
 	for _, e := range root.entries {
 		doc.Pos[e.key] = e.pos
 	}
 	d := newDecoder(opts, problems, doc.places)
 	d.value(root, reflect.ValueOf(doc).Elem(), &field{pos: -1}, "")
-	doc.Referred = *d.refs.seen
+	doc.Referred, doc.origin.recall = *d.refs.seen, d.refs.found
 	doc.check()
 	problems.settle()
 	if err := doc.Err(); err != nil {

@@ -32,6 +32,7 @@ type Document struct {
 	Limits         Limits          `yaml:"limits" doc:"How much a client may send."`
 	Paths          Paths           `yaml:"paths" doc:"How the path of a request is normalised before it is matched."`
 	Overload       Overload        `yaml:"overload" doc:"Refuse what can't be served, the least important first. On by default."`
+	Reload         Reload          `yaml:"reload" doc:"What happens after a new configuration has come into force."`
 	AccessLog      *AccessLog      `yaml:"access_log" words:"off" default:"stdout" doc:"One line for each exchange: stdout, stderr, off, or the path of a file."`
 	Traces         *Traces         `yaml:"traces" words:"on" doc:"Distributed traces: where they go, and which. Left out: on where OTEL_EXPORTER_OTLP_ENDPOINT names a collector."`
 	Log            Log             `yaml:"log" doc:"The gateway's own log, on stderr."`
@@ -49,6 +50,7 @@ type Document struct {
 
 	problems *Problems
 	places   map[string]Pos // path of a value to its place
+	origin   *Origin
 }
 
 // Listener is an address where clients are accepted.

@@ -19,10 +19,20 @@ type references struct {
 	env  func(string) (string, bool)
 	read func(string) ([]byte, error)
 	seen *[]string // paths of the files that were asked for
+
+	recall map[string]resolved // answers instead of env and read, unless nil
+	found  map[string]resolved // what was resolved, by folder and text
+	sealed *[]string           // unless nil, nothing is looked up; here is what would have been
+}
+
+// resolved is what a reference stood for.
+type resolved struct {
+	value  string
+	secret bool
 }
 
 func newReferences(o Options) references {
-	r := references{o.Env, o.ReadFile, new([]string)}
+	r := references{env: o.Env, read: o.ReadFile, seen: new([]string), recall: o.recall, found: map[string]resolved{}, sealed: o.sealed}
 	if r.env == nil {
 		r.env = os.LookupEnv
 	}
@@ -93,6 +103,23 @@ var errReference = errors.New("unknown reference")
 // resolve returns what the inside of ${…} stands for, and whether that is a
 // secret; a default is none, since it stands in the file.
 func (r references) resolve(body, dir string) (value string, secret bool, err error) {
+	key := dir + "\x00" + body
+	if was, ok := r.recall[key]; ok {
+		r.found[key] = was
+		return was.value, was.secret, nil
+	}
+	if r.sealed != nil {
+		*r.sealed = append(*r.sealed, body)
+		return "placeholder", false, nil
+	}
+	if value, secret, err = r.look(body, dir); err == nil {
+		r.found[key] = resolved{value, secret}
+	}
+	return value, secret, err
+}
+
+// look is resolve that asks.
+func (r references) look(body, dir string) (value string, secret bool, err error) {
 	scheme, name, _ := strings.Cut(body, ":")
 	switch scheme {
 	case "env":

@@ -136,13 +136,27 @@ func (b *builder) service(s *config.Service) {
 	b.services[s.Name] = n
 	for _, t := range s.Targets {
 		target := b.node(Targets, address(t.URL))
-		target.Secure = strings.HasPrefix(t.URL, "https:") || strings.HasPrefix(t.URL, "grpcs:")
+		target.Secure = secureURL(t.URL)
 		label := ""
 		if len(s.Targets) > 1 && t.Weight != 1 {
-			label = fmt.Sprintf("× %d", t.Weight)
+			label = weight(t.Weight)
 		}
 		b.edge(n, target, label)
 	}
+}
+
+func secureURL(url string) bool {
+	return strings.HasPrefix(url, "https:") || strings.HasPrefix(url, "grpcs:")
+}
+
+func weight(n int) string { return fmt.Sprintf("× %d", n) }
+
+// resolved says which address a target with a name stands for.
+func resolved(title, address string) []string {
+	if strings.Contains(title, address) {
+		return nil
+	}
+	return []string{address}
 }
 
 // address is a target's URL without what may be a secret.
@@ -163,6 +177,7 @@ type group struct {
 	lines  []string
 	secure bool
 	to     []destination
+	info   gateway.RouteInfo
 }
 
 type destination struct{ service, label string }
@@ -206,7 +221,7 @@ func more(yes bool) string {
 var everywhere = []string{"security_headers", "headers"}
 
 func (b *builder) group(r *config.Route, info gateway.RouteInfo) *group {
-	g := &group{title: info.Match}
+	g := &group{title: info.Match, info: info}
 	var shown []string
 	for _, p := range info.Policies {
 		g.secure = g.secure || p == "identity"

@@ -23,7 +23,7 @@ func (c *Exchange) ChildOf(x *Exchange, now time.Time) {
 	c.Client, c.Identity, c.ID, c.Route, c.Importance = x.Client, x.Identity, x.ID, x.Route, x.Importance
 	c.Start, c.Now = now, now
 	c.Request.Scheme, c.Request.Authority, c.Request.Host = x.Request.Scheme, x.Request.Authority, x.Request.Host
-	c.Request.Body = NoBody
+	c.Request.Body, c.Watched = NoBody, x.Watched
 	if c.Trace = x.Trace; c.Trace.ID != (TraceID{}) {
 		c.Trace.open, c.Trace.attempt = 0, 0
 	}

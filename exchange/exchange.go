@@ -52,6 +52,7 @@ type Exchange struct {
 	Costs []StatedCost // that a limit of the service has taken out of the response
 
 	Importance Importance // who is given up first when not all can be served
+	Watched    bool       // somebody wants to know what becomes of it, attempt by attempt
 
 	Arena Arena // memory that lives as long as the exchange
 
@@ -195,7 +196,7 @@ func (x *Exchange) Reset() {
 		x.Trace = Trace{}
 	}
 	x.Start, x.Now, x.Deadline = time.Time{}, time.Time{}, time.Time{}
-	x.Costs, x.Importance = x.Costs[:0], Normal
+	x.Costs, x.Importance, x.Watched = x.Costs[:0], Normal, false
 	x.inform = nil
 }
 
@@ -224,7 +225,7 @@ func (x *Exchange) Inform(status int, h *Header) error {
 // is the caller's: call Done when its response has been used. Nothing is
 // recorded about it: it may outlive x.
 func (x *Exchange) Child(ctx context.Context, req Request) *Exchange {
-	c := &Exchange{Request: req, Client: x.Client, Identity: x.Identity, ID: x.ID, Route: x.Route, Importance: x.Importance, Start: time.Now(), Trace: x.Trace}
+	c := &Exchange{Request: req, Client: x.Client, Identity: x.Identity, ID: x.ID, Route: x.Route, Importance: x.Importance, Watched: x.Watched, Start: time.Now(), Trace: x.Trace}
 	c.Trace.Spans, c.Trace.open, c.Trace.attempt = nil, 0, 0
 	if c.Request.Body == nil {
 		c.Request.Body = NoBody

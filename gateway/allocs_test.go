@@ -10,10 +10,21 @@ import (
 // TestPlainProxyAllocates0 is the promise of the hot path: a plain proxied
 // request on kept connections allocates nothing, from socket to socket.
 func TestPlainProxyAllocates0(t *testing.T) {
+	proxyAllocates0(t, plainConfig)
+}
+
+// With a listener whose users could look at exchanges, and none who does, the
+// same holds.
+func TestNobodyLookingAllocates0(t *testing.T) {
+	proxyAllocates0(t, plainConfig+"admin: 127.0.0.1:0\n")
+}
+
+func proxyAllocates0(t *testing.T, config string) {
+	t.Helper()
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	g := start(t, plainConfig)
+	g := start(t, config)
 	c := dial(t, g)
 	request := []byte("GET /1k HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
 	buf := make([]byte, 4096)

@@ -48,7 +48,7 @@ func (g *Gateway) compileWith(doc *config.Document, dry bool, cast *cast) (*snap
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{doc: doc, trusted: doc.TrustedProxies, scope: new(lifetime.Scope), at: time.Now()}
+	s := &snapshot{doc: doc, room: &g.room, trusted: doc.TrustedProxies, scope: new(lifetime.Scope), at: time.Now()}
 	s.clean = route.CleanOptions{KeepEncodedSlash: doc.Paths.EncodedSlash == "keep", KeepDoubleSlash: !doc.Paths.MergeSlashes}
 	c := &compiler{g: g, doc: doc, env: env, s: s, dry: dry, cast: cast, services: map[string]*service{}, blocks: map[string][]config.Policy{}, shapes: map[string]string{}}
 	if err := c.all(); err != nil {
@@ -65,7 +65,9 @@ func (c *compiler) all() error {
 	if err := c.openStore(); err != nil {
 		return err
 	}
-	c.checkListeners()
+	if !c.twin() {
+		c.checkListeners()
+	}
 	plans := c.planServices()
 	c.compileSources()
 	rules := c.rules()
@@ -76,19 +78,8 @@ func (c *compiler) all() error {
 		return err
 	}
 	// From here on things are opened, so nothing of the document can be wrong.
-	if err := c.openAccessLog(); err != nil {
+	if err := c.openFront(); err != nil {
 		return err
-	}
-	if err := c.openTraces(); err != nil {
-		return err
-	}
-	if err := c.openTLS(); err != nil {
-		return err
-	}
-	if c.doc.Overload.Mode != upstream.OverloadOff && !c.dry {
-		if err := c.g.watchPressure(c.s.scope); err != nil {
-			return err
-		}
 	}
 	if err := c.openServices(plans); err != nil {
 		return err
@@ -106,6 +97,36 @@ func (c *compiler) all() error {
 	c.finishNode(c.s.unrouted)
 	c.s.warnings = append(c.s.warnings, c.doc.Problems().List...)
 	return nil
+}
+
+// twin reports whether a snapshot is compiled a second time, to watch requests. It
+// takes part in nothing that comes before a route or after an answer.
+func (c *compiler) twin() bool { return c.cast != nil && c.cast.live != nil }
+
+// openFront opens what serves all routes alike.
+func (c *compiler) openFront() error {
+	if c.twin() {
+		return nil
+	}
+	if err := c.openAccessLog(); err != nil {
+		return err
+	}
+	if err := c.openTraces(); err != nil {
+		return err
+	}
+	if err := c.openTLS(); err != nil {
+		return err
+	}
+	if c.doc.Overload.Mode != upstream.OverloadOff && !c.dry {
+		if err := c.g.watchPressure(c.s.scope); err != nil {
+			return err
+		}
+	}
+	c.countEntrances()
+	if err := c.watchErrors(); err != nil {
+		return err
+	}
+	return c.keepSeries()
 }
 
 func (c *compiler) finishNode(n *node) {

@@ -38,7 +38,7 @@ func (c *compiler) compose(r *config.Route, env *expr.Env, path string) (*compos
 		},
 		RPC:      c.grpcMethod,
 		AnyBody:  slices.ContainsFunc(c.policies(r), func(p config.Policy) bool { return p.Name == "content_types" }),
-		Alone:    c.cast != nil,
+		Alone:    c.cast != nil && !c.twin(),
 		Observer: func(call string) compose.Observer { return c.g.metrics.Call(c.s.scope, r.Name, call) },
 	}
 	if r.Match.Regexp != "" {

@@ -166,7 +166,7 @@ func (d *differences) shown(f config.Difference) config.Difference {
 const maxLogged = 50
 
 // logChanges says what the configuration that comes into force does differently.
-func (g *Gateway) logChanges(before, after *config.Document) {
+func (g *Gateway) logChanges(before, after *config.Document) []Change {
 	list := Differences(before, after)
 	for i, c := range list {
 		if i == maxLogged {
@@ -179,4 +179,5 @@ func (g *Gateway) logChanges(before, after *config.Document) {
 			g.log.Info("configuration change", "kind", c.Kind, "what", c.What, "at", c.Origin)
 		}
 	}
+	return list
 }

@@ -8,7 +8,9 @@ import (
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/policy"
+	"gopura/route"
 	"gopura/telemetry"
+	"gopura/upstream"
 )
 
 // Explanation is why a request got its answer.
@@ -24,8 +26,21 @@ type Explanation struct {
 	Steps      []Step           `json:"steps"`
 	To         string           `json:"to,omitempty"`
 	Sent       []Sent           `json:"sent"`
+	Calls      []CallInfo       `json:"calls,omitempty"`    // of a composed route
 	Services   []ServiceSummary `json:"services,omitempty"` // that were sent something
 	Answer     AnswerSummary    `json:"answer"`
+	Notes      []string         `json:"notes,omitempty"` // what an explanation on paper can't know
+}
+
+// CallInfo is what became of a call of a composed route.
+type CallInfo struct {
+	Name     string  `json:"name"`
+	Service  string  `json:"service"`
+	Target   string  `json:"target,omitempty"`
+	Requests int     `json:"requests"` // 0: it was not made, or an identical one was there
+	Status   int     `json:"status,omitempty"`
+	Code     string  `json:"code,omitempty"` // why it failed, or was not made
+	Duration float64 `json:"duration_ms,omitempty"`
 }
 
 // CandidateInfo is a route whose path matches, and what became of it.
@@ -59,18 +74,18 @@ type AnswerSummary struct {
 // exchange has a request and a client; its answer is left in it.
 func (r *Rehearsal) Explain(x *exchange.Exchange) *Explanation {
 	s := r.snapshot
-	tr := r.cast.traces.begin(x)
-	defer r.cast.traces.end(x)
 	if x.Client.Listener == "" && len(s.doc.Listeners) > 0 {
 		x.Client.Listener = s.doc.Listeners[0].Name
 	}
-	e := &Explanation{Request: strings.TrimPrefix(requestLines(x)[0], "request "), Candidates: []CandidateInfo{}, Steps: []Step{}, Sent: []Sent{}}
+	e := newExplanation(x)
 	s.introduce(x)
 	x.ID = []byte("rehearsal") // not by chance: the same request gets the same explanation
 	x.Request.Header.SetBytes("X-Request-Id", x.ID)
+	tr := r.cast.traces.begin(x)
+	defer r.cast.traces.end(x)
 	n, err := r.find(x, e)
 	if err == nil {
-		e.Conditions, tr.saw = tr.saw, nil
+		e.Conditions = tr.takeSaw()
 		err = n.handler.Serve(x)
 	}
 	if err != nil {
@@ -78,14 +93,43 @@ func (r *Rehearsal) Explain(x *exchange.Exchange) *Explanation {
 	} else {
 		finishResponse(x)
 	}
-	for _, a := range tr.acts {
-		e.Steps = append(e.Steps, a.Step)
-	}
-	e.Sent = append(e.Sent, tr.sent...)
-	r.idle(n, e)
-	r.services(e)
+	tr.fill(e)
+	e.calls(x)
+	e.idle(r.Document, n)
+	e.services(r.Document)
+	r.played(e)
 	e.conclude(x)
 	return e
+}
+
+func newExplanation(x *exchange.Exchange) *Explanation {
+	return &Explanation{Request: strings.TrimPrefix(requestLines(x)[0], "request "), Candidates: []CandidateInfo{}, Steps: []Step{}, Sent: []Sent{}}
+}
+
+// calls says what became of the calls of a composed route, also of those that
+// were never made.
+func (e *Explanation) calls(x *exchange.Exchange) {
+	for i := range x.Calls {
+		c := &x.Calls[i]
+		e.Calls = append(e.Calls, CallInfo{c.Name, c.Service, c.Target, c.Requests, c.Status, c.Code, float64(c.Duration.Microseconds()) / 1e3})
+	}
+}
+
+// played says which answers of services were not real.
+func (r *Rehearsal) played(e *Explanation) {
+	empty := false
+	for i := range e.Sent {
+		s := &e.Sent[i]
+		if s.Played = "as given"; !slices.Contains(r.cast.understudies.Played, s.Service) {
+			s.Played, empty = "an empty 200", true
+		}
+	}
+	for i := range e.Calls { // they took no time that means anything
+		e.Calls[i].Duration = 0
+	}
+	if empty {
+		e.Notes = append(e.Notes, "Answers of services are played: an empty 200, unless you say what they answer.")
+	}
 }
 
 // find matches x and fills what there is to say about routes.
@@ -94,15 +138,25 @@ func (r *Rehearsal) find(x *exchange.Exchange, e *Explanation) (*node, error) {
 	if err := s.admit(x); err != nil {
 		return nil, err
 	}
-	routes := RoutesOf(r.Document)
-	for _, c := range s.table.Explain(x) {
+	e.candidates(s.table, r.Document, x)
+	n, err := s.match(x)
+	if err == nil {
+		e.matched(x, n)
+	}
+	return n, err
+}
+
+// candidates says which routes could take x, and why each but one does not.
+func (e *Explanation) candidates(table *route.Table[*node], doc *config.Document, x *exchange.Exchange) {
+	routes := RoutesOf(doc)
+	for _, c := range table.Explain(x) {
 		o := routes[c.Rule]
 		e.Candidates = append(e.Candidates, CandidateInfo{o.Name, o.Origin, o.To, c.Won, c.Reason})
 	}
-	n, err := s.match(x)
-	if err != nil {
-		return n, err
-	}
+}
+
+// matched describes the route that takes x.
+func (e *Explanation) matched(x *exchange.Exchange, n *node) {
 	e.Route = n.name
 	if n.route != nil {
 		e.Origin, e.To = n.route.Pos.String(), destination(n.route)
@@ -116,16 +170,15 @@ func (r *Rehearsal) find(x *exchange.Exchange, e *Explanation) (*node, error) {
 	for _, p := range x.Request.Params {
 		e.Params = append(e.Params, fmt.Sprintf("path.%s = %s", p.Name, p.Value))
 	}
-	return n, nil
 }
 
 // idle adds the policies of the route that had no part in it.
-func (r *Rehearsal) idle(n *node, e *Explanation) {
+func (e *Explanation) idle(doc *config.Document, n *node) {
 	if n == nil || n.route == nil {
 		return
 	}
 	ended := slices.ContainsFunc(e.Steps, func(s Step) bool { return s.Owner == "" && s.Verdict != verdictPassed })
-	all := PoliciesOf(r.Document, n.route)
+	all := PoliciesOf(doc, n.route)
 	at := 0
 	for _, p := range all {
 		i := slices.IndexFunc(e.Steps, func(s Step) bool { return s.Owner == "" && s.Policy == p.Name })
@@ -156,9 +209,9 @@ func PoliciesOf(doc *config.Document, r *config.Route) []config.Policy {
 }
 
 // services says what is in force for the services that were sent something.
-func (r *Rehearsal) services(e *Explanation) {
-	for i := range r.Document.Services {
-		s := &r.Document.Services[i]
+func (e *Explanation) services(doc *config.Document) {
+	for i := range doc.Services {
+		s := &doc.Services[i]
 		if !slices.ContainsFunc(e.Sent, func(o Sent) bool { return o.Service == s.Name }) {
 			continue
 		}
@@ -172,6 +225,25 @@ func (r *Rehearsal) services(e *Explanation) {
 		}
 		sum.Rules = rulesOf(s)
 		e.Services = append(e.Services, sum)
+	}
+}
+
+// load says how the targets of the services are just now.
+func (e *Explanation) load(states []upstream.ServiceState) {
+	for i := range e.Services {
+		sum := &e.Services[i]
+		for _, state := range states {
+			if state.Name != sum.Name {
+				continue
+			}
+			sum.Targets = sum.Targets[:0]
+			for _, t := range state.Targets {
+				sum.Targets = append(sum.Targets, fmt.Sprintf("%s (weight %d, %s, %d in flight)", t.Address, t.Weight, t.Status, t.InFlight))
+			}
+			if state.Breaker != nil {
+				sum.Rules = append(sum.Rules, fmt.Sprintf("the breaker is %s", state.Breaker.Phase))
+			}
+		}
 	}
 }
 

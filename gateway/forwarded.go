@@ -13,8 +13,9 @@ import (
 // introduce replaces what the client says about itself by what the gateway
 // knows: forwarded headers, Via and the request id. From a trusted proxy the
 // headers are taken over and continued. It runs once for each request, after
-// the front end has dropped what Connection names and before any policy.
-func (s *snapshot) introduce(x *exchange.Exchange) {
+// the front end has dropped what Connection names and before any policy. It
+// returns the token of a client that asks for an explanation, nil for all others.
+func (s *snapshot) introduce(x *exchange.Exchange) (debug []byte) {
 	trusted := s.trusts(x.Client.Peer.Addr())
 	var c claims
 	x.Request.Header.Filter(func(f exchange.Field) bool { return c.take(x, f, trusted) })
@@ -26,7 +27,7 @@ func (s *snapshot) introduce(x *exchange.Exchange) {
 			x.Request.Body = &unasserted{x.Request.Body, s.asserted}
 		}
 	}
-	via := c.via
+	via, debug := c.via, c.debug
 	if trusted {
 		s.believe(x, c.chain, c.proto)
 	} else {
@@ -34,11 +35,12 @@ func (s *snapshot) introduce(x *exchange.Exchange) {
 	}
 	x.ID = requestID(x, c.id)
 	assert(x, &c, via)
+	return debug
 }
 
 // claims is what the headers of a request say about where it comes from.
 type claims struct {
-	chain, forwarded, proto, host, id, via []byte
+	chain, forwarded, proto, host, id, via, debug []byte
 }
 
 // take collects the claims and reports whether the field is passed on as it is.
@@ -58,6 +60,12 @@ func (c *claims) take(x *exchange.Exchange, f exchange.Field, trusted bool) bool
 		c.id = f.Value
 	case claimVia:
 		c.via = join(x, c.via, f.Value)
+	case claimDebug:
+		if c.debug != nil { // one of several is nobody's
+			c.debug = []byte{}
+			return false
+		}
+		c.debug = f.Value
 	case claimOther:
 		return trusted && bytes.IndexByte(f.Name, '_') < 0
 	}
@@ -212,6 +220,7 @@ const (
 	claimHost
 	claimID
 	claimVia
+	claimDebug
 	claimOther
 )
 
@@ -234,6 +243,10 @@ func claimOf(name []byte) claim {
 	case 'v':
 		if len(name) == 3 && exchange.EqualFold(name, "via") {
 			return claimVia
+		}
+	case 'g':
+		if alias(name, "gopura-debug") {
+			return claimDebug
 		}
 	case 't':
 		if alias(name, "true-client-ip") {

@@ -20,6 +20,7 @@ import (
 	"gopura/handover"
 	"gopura/identity"
 	"gopura/lifetime"
+	"gopura/live"
 	"gopura/policy"
 	"gopura/store"
 	"gopura/telemetry"
@@ -54,12 +55,17 @@ type Gateway struct {
 	secret  [32]byte      // keys what only this process has to recognise
 	started time.Time
 
-	connections atomic.Int64 // open client connections
-	pressure    pressure
-	audits      audits
-	sockets     policy.Sockets // the WebSockets that are open
-	caches      *cache.Set     // of the cache policies
-	exporters   exporters      // of traces
+	connections  atomic.Int64 // open client connections
+	pressure     pressure
+	audits       audits
+	sockets      policy.Sockets // the WebSockets that are open
+	caches       *cache.Set     // of the cache policies
+	history      history
+	series       *telemetry.Series
+	room         live.Room // those who look at exchanges
+	witnessed    traces    // of requests that are being explained
+	explanations explanations
+	exporters    exporters // of traces
 
 	reloading  sync.Mutex // one change at a time; guards generation and stopped
 	generation uint64
@@ -87,6 +93,7 @@ func New(o Options) *Gateway {
 		g.log = slog.New(slog.DiscardHandler)
 	}
 	rand.Read(g.secret[:])
+	g.series = telemetry.NewSeries(g.metrics)
 	g.metrics.ReadStores(g.storeSamples)
 	g.metrics.ReadCaches(g.cacheSample)
 	return g
@@ -115,10 +122,39 @@ func Check(load func() (*config.Document, error)) (*config.Document, error) {
 
 // Reload loads the configuration and puts it in force, as a whole or not at
 // all: on an error nothing has changed. The first Reload starts the gateway.
-func (g *Gateway) Reload(ctx context.Context) error {
+func (g *Gateway) Reload(context.Context) error {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
-	err := g.reload(ctx)
+	how := byReload
+	if g.generation == 0 {
+		how = byStart
+	}
+	return g.apply(func() (*config.Document, error) {
+		doc, err := g.options.Load()
+		if err == nil {
+			g.history.look(doc.Origin())
+		}
+		return doc, err
+	}, how, nil)
+}
+
+// follow is Reload after a change of the files. While an earlier configuration is
+// in force, only a change of their text ends that; after one of what they refer
+// to, that same configuration is put in force anew.
+func (g *Gateway) follow() error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	back := g.history.rolledBack()
+	doc, err := g.options.Load()
+	if err == nil && g.history.look(doc.Origin()) && back != nil {
+		return g.apply(g.current.Get().Value.doc.Origin().Again, byRollback, back)
+	}
+	return g.apply(func() (*config.Document, error) { return doc, err }, byFiles, nil)
+}
+
+// apply puts a configuration in force, or notes why not.
+func (g *Gateway) apply(load func() (*config.Document, error), how string, back *RolledBack) error {
+	err := g.put(load, how, back)
 	if err != nil {
 		g.metrics.Refused()
 		g.lastError.Store(&reloadError{time.Now(), err})
@@ -128,11 +164,11 @@ func (g *Gateway) Reload(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gateway) reload(context.Context) error {
+func (g *Gateway) put(load func() (*config.Document, error), how string, back *RolledBack) error {
 	if g.draining.Load() {
 		return errors.New("the gateway is shutting down")
 	}
-	doc, err := g.options.Load()
+	doc, err := load()
 	if err != nil {
 		return err
 	}
@@ -154,7 +190,8 @@ func (g *Gateway) reload(context.Context) error {
 		}
 	}
 	_ = abandon // nothing below can fail
-	g.swap(s, doc, plans)
+	changes := g.swap(s, doc, plans)
+	g.history.note(s, how, back, changes)
 	commit()
 	return nil
 }
@@ -167,10 +204,14 @@ func abandonListeners(plans []planned) {
 	}
 }
 
-// swap makes s current; from here on nothing can fail.
-func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
-	g.generation++
-	s.generation, s.hash = g.generation, hashOf(doc)
+// swap makes s current; from here on nothing can fail. It returns what s does
+// differently. The same content again keeps its generation.
+func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) (changes []Change) {
+	s.hash = hashOf(doc)
+	if old := g.current.Get(); old == nil || old.Value.hash != s.hash {
+		g.generation++
+	}
+	s.generation = g.generation
 	if g.options.LogLevel != nil {
 		if level, err := telemetry.ParseLevel(doc.Log.Level); err == nil {
 			g.options.LogLevel.Set(level)
@@ -179,7 +220,7 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 	g.pressure.configure(doc.Overload)
 	if old := g.current.Get(); old != nil {
 		g.metrics.Retiring.Add(1)
-		g.logChanges(old.Value.doc, doc)
+		changes = g.logChanges(old.Value.doc, doc)
 	}
 	g.current.Swap(s, func() {
 		s.scope.Close()
@@ -206,6 +247,7 @@ func (g *Gateway) swap(s *snapshot, doc *config.Document, plans []planned) {
 	g.metrics.Applied(s.generation, s.hash, s.at)
 	g.log.Info("configuration in force", "generation", s.generation, "hash", s.hash,
 		"routes", len(doc.Routes), "services", len(doc.Services), "warnings", len(s.warnings))
+	return changes
 }
 
 // pin hands the snapshot's handle to its nodes before anybody can enter it.

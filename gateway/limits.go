@@ -115,7 +115,7 @@ func (g *Gateway) limited(scope *lifetime.Scope, route, policy, mode string) fun
 func (c *compiler) guard(svc *service, s *config.Service, path string) exchange.Handler {
 	end := exchange.Handler(svc)
 	if c.cast != nil {
-		end = c.cast.service(s.Name)
+		end = c.cast.service(s.Name, svc)
 	}
 	if len(s.Policies) == 0 {
 		return end

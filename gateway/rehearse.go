@@ -21,6 +21,8 @@ type Rehearsal struct {
 type Understudies struct {
 	// Service answers for a service. Nil: an empty 200.
 	Service func(name string, x *exchange.Exchange) error
+	// Played names the services whose answers were given, for explanations.
+	Played []string
 	// Identity answers for a source of identity; false: the source itself is
 	// asked, if it can tell without a network. Nil: it always is.
 	Identity func(name string, x *exchange.Exchange) (id *exchange.Identity, err error, ok bool)
@@ -33,7 +35,7 @@ func Rehearse(load func() (*config.Document, error), u Understudies) (*Rehearsal
 	if err != nil {
 		return nil, err
 	}
-	r := &Rehearsal{cast: cast{understudies: u}}
+	r := &Rehearsal{cast: cast{understudies: u, traces: new(traces)}}
 	s, err := New(Options{}).compileWith(doc, true, &r.cast)
 	if err != nil {
 		return nil, err
@@ -48,19 +50,24 @@ type Sent struct {
 	Request string   `json:"request"` // GET /users/42
 	Host    string   `json:"host,omitempty"`
 	Header  []string `json:"header,omitempty"` // secrets masked
+	Played  string   `json:"played,omitempty"` // what was taken for its answer, on paper
 }
 
 // cast is who plays in a rehearsal.
 type cast struct {
 	understudies Understudies
-	traces       traces
+	traces       *traces
+	live         *Gateway // unless nil, everybody plays themselves, and is watched
 }
 
 // service returns the understudy of a service.
-func (c *cast) service(name string) exchange.Handler {
+func (c *cast) service(name string, real exchange.Handler) exchange.Handler {
 	return exchange.HandlerFunc(func(x *exchange.Exchange) error {
-		x.Service = name
 		c.traces.send(name, x)
+		if c.live != nil {
+			return real.Serve(x)
+		}
+		x.Service = name
 		if c.understudies.Service != nil {
 			return c.understudies.Service(name, x)
 		}
@@ -74,7 +81,7 @@ var remoteKinds = []string{"introspection", "oidc", "forward_auth", "ext_authz"}
 
 // source returns the understudy of a source of identity.
 func (c *cast) source(name string, real identity.Source, kind string, fetches bool) identity.Source {
-	if _, nobody := real.(identity.Fallback); real == nil || nobody {
+	if _, nobody := real.(identity.Fallback); real == nil || nobody || c.live != nil {
 		return real
 	}
 	return &understudy{Source: real, cast: c, name: name, remote: fetches || slices.Contains(remoteKinds, kind)}
@@ -114,6 +121,9 @@ func (u *understudy) Challenge(x *exchange.Exchange, refused error) string {
 
 // link returns what stands for a policy: itself, unless it would have to ask.
 func (c *cast) link(owner string, p config.Policy, link exchange.Middleware) exchange.Middleware {
+	if c.live != nil {
+		return c.traces.around(owner, p, link)
+	}
 	if p.Name == "opa" {
 		link = func(next exchange.Handler) exchange.Handler {
 			return exchange.HandlerFunc(func(x *exchange.Exchange) error {
@@ -136,6 +146,18 @@ func (c *cast) link(owner string, p config.Policy, link exchange.Middleware) exc
 // direct gives a policy's environment to the cast.
 func (c *cast) direct(env *policy.Env, owner string) {
 	env.Expr = env.Expr.Watching(c.traces.watch)
-	env.Note, env.Refused, env.Shadow = c.traces.note, c.traces.refused, c.traces.shadowed
+	env.Note = c.traces.note
+	refused, shadowed := env.Refused, env.Shadow
+	env.Refused, env.Shadow = c.traces.refused, c.traces.shadowed
+	if c.live != nil {
+		env.Refused = func(x *exchange.Exchange, policy, part string, e *exchange.Error) {
+			refused(x, policy, part, e)
+			c.traces.refused(x, policy, part, e)
+		}
+		env.Shadow = func(x *exchange.Exchange, policy, code string) {
+			shadowed(x, policy, code)
+			c.traces.shadowed(x, policy, code)
+		}
+	}
 	env.Around = func(p config.Policy, link exchange.Middleware) exchange.Middleware { return c.link(owner, p, link) }
 }

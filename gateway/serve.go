@@ -27,8 +27,12 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 		}
 	}()
 	s := n.snap
-	s.introduce(x)
+	token := s.introduce(x)
 	err := s.admit(x)
+	var w *witness // nil: nobody wants x explained
+	if token != nil && err == nil {
+		w = g.witness(s, x, token)
+	}
 	answered := false
 	if err == nil {
 		answered, err = s.greet(x)
@@ -49,7 +53,11 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 		err = g.pressure.admit(x)
 	}
 	if err == nil && !answered {
-		err = n.handler.Serve(x)
+		if w == nil {
+			err = n.handler.Serve(x)
+		} else {
+			err = w.serve(x, n)
+		}
 	}
 	if err != nil {
 		answer(x, err)
@@ -63,6 +71,9 @@ func (g *Gateway) Serve(x *exchange.Exchange) {
 		}
 	}
 	s.harden(x)
+	if w != nil {
+		w.answered(x)
+	}
 	if s.tracer != nil {
 		s.tracer.Answered(x)
 	}

@@ -167,7 +167,7 @@ func (g *Gateway) openService(p *servicePlan) (*runningService, error) {
 			if t.Checks {
 				return upstream.OpenTransport(t)
 			}
-			return &measured{Transport: upstream.OpenTransport(t), handle: g.metrics.Target(scope, name, t.Address), scope: scope}
+			return &measured{Transport: upstream.OpenTransport(t), handle: g.metrics.Target(scope, name, t.Address), scope: scope, g: g, service: name, address: t.Address}
 		},
 	}
 	if p.hash != nil {
@@ -278,12 +278,18 @@ type measured struct {
 	upstream.Transport
 	handle *telemetry.Target
 	scope  *lifetime.Scope
+
+	g                *Gateway
+	service, address string
 }
 
 // Serve implements exchange.Handler.
 func (m *measured) Serve(x *exchange.Exchange) error {
 	x.Upstream = 0
 	err := m.Transport.Serve(x)
+	if x.Watched {
+		m.attempted(x, err)
+	}
 	if err != nil {
 		m.handle.Attempt(0, exchange.AsError(err), x.Upstream)
 		return err

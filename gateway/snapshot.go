@@ -9,6 +9,7 @@ import (
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/lifetime"
+	"gopura/live"
 	"gopura/route"
 	"gopura/spans"
 	"gopura/store"
@@ -19,21 +20,24 @@ import (
 // snapshot is a configuration compiled: everything that serving a request
 // looks at. It does not change.
 type snapshot struct {
-	doc      *config.Document
-	table    *route.Table[*node]
-	services []*service // in the order of the file
-	nodes    []*node    // of all routes, in the order of the file
-	trusted  []netip.Prefix
-	asserted []string         // request fields that only the gateway sets
-	reserved map[string]*node // paths that sources of identity answer, on every host
-	clean    route.CleanOptions
-	shared   store.Store      // limits that replicas share; nil: none
-	doors    map[string]*door // by the name of the listener
-	plain    bool             // no door redirects or proves itself: nothing to do for a cleartext request
-	scope    *lifetime.Scope
-	access   *telemetry.AccessLog // nil: off
-	tracer   *spans.Tracer        // nil: exchanges are in no traces
-	unrouted *node                // stands for requests that no route takes
+	doc       *config.Document
+	table     *route.Table[*node]
+	services  []*service // in the order of the file
+	nodes     []*node    // of all routes, in the order of the file
+	trusted   []netip.Prefix
+	asserted  []string         // request fields that only the gateway sets
+	reserved  map[string]*node // paths that sources of identity answer, on every host
+	clean     route.CleanOptions
+	shared    store.Store      // limits that replicas share; nil: none
+	doors     map[string]*door // by the name of the listener
+	plain     bool             // no door redirects or proves itself: nothing to do for a cleartext request
+	scope     *lifetime.Scope
+	access    *telemetry.AccessLog // nil: off
+	unrouted  *node                // stands for requests that no route takes
+	room      *live.Room           // where those are who look
+	entrances []entrance           // the listeners
+	twin      twin                 // for requests that are explained
+	tracer    *spans.Tracer        // nil: exchanges are in no traces
 
 	generation uint64
 	hash       string
@@ -90,6 +94,10 @@ func (n *node) done(x *exchange.Exchange) {
 	}
 	n.metrics.InFlight.Add(-1)
 	n.metrics.Observe(x, now.Sub(x.Start))
+	n.snap.entered(x)
+	if n.snap.room.Looking() {
+		n.snap.room.Saw(x, now)
+	}
 	n.pin.Leave()
 }
 

@@ -50,57 +50,116 @@ type Saw struct {
 // maxShown is how much of a value an explanation shows.
 const maxShown = 120
 
-// trace is what is noted about one exchange.
+// Bounds of one explanation.
+const (
+	maxActs     = 500
+	maxSent     = 200
+	maxSaw      = 200
+	maxAttempts = 200
+)
+
+// trace is what is noted about one exchange and the calls that are made for it,
+// which may run at the same time.
 type trace struct {
-	acts []*act
-	open []*act // those that are at work, the innermost last
-	saw  []Saw  // while none was: the conditions of routes
-	sent []Sent // what services were sent
+	mu       sync.Mutex
+	acts     []*act
+	open     map[*exchange.Exchange][]*act // those that are at work, the innermost last
+	saw      []Saw                         // while none was: the conditions of routes
+	sent     []Sent                        // what services were sent
+	attempts []Attempt
 }
 
-// traces are the exchanges that are being explained. The zero value is ready;
-// it is safe for concurrent use.
+// traces are the exchanges that are being explained, by their request ids: calls
+// have that of the exchange that they are made for. The zero value is ready; it is
+// safe for concurrent use.
 type traces struct {
 	mu   sync.Mutex
-	byID map[*exchange.Exchange]*trace
-	last *trace // whose calls are noted, too: they have exchanges of their own
+	byID map[string]*trace
 }
 
+// begin returns nil when an exchange of that id is being explained already.
 func (t *traces) begin(x *exchange.Exchange) *trace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byID == nil {
-		t.byID = map[*exchange.Exchange]*trace{}
+		t.byID = map[string]*trace{}
 	}
-	tr := new(trace)
-	t.byID[x], t.last = tr, tr
+	if t.byID[string(x.ID)] != nil {
+		return nil
+	}
+	tr := &trace{open: map[*exchange.Exchange][]*act{}}
+	t.byID[string(x.ID)] = tr
 	return tr
 }
 
 func (t *traces) end(x *exchange.Exchange) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.byID, x)
-	t.last = nil
-}
-
-// send notes what a service is sent, by the exchange that is explained or a call
-// on its behalf.
-func (t *traces) send(service string, x *exchange.Exchange) {
-	lines := requestLines(x)
-	s := Sent{Service: service, Request: lines[0][len("request "):], Host: string(x.Request.Authority)}
-	s.Header = appendFields(nil, &x.Request.Header)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last != nil {
-		t.last.sent = append(t.last.sent, s)
-	}
+	delete(t.byID, string(x.ID))
 }
 
 func (t *traces) of(x *exchange.Exchange) *trace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byID[x]
+	return t.byID[string(x.ID)]
+}
+
+// at returns the policy that is at work on x, or nil. tr.mu is held.
+func (tr *trace) at(x *exchange.Exchange) *act {
+	if open := tr.open[x]; len(open) > 0 {
+		return open[len(open)-1]
+	}
+	return nil
+}
+
+// send notes what a service is sent, by the exchange that is explained or a call
+// on its behalf.
+func (t *traces) send(service string, x *exchange.Exchange) {
+	tr := t.of(x)
+	if tr == nil {
+		return
+	}
+	lines := requestLines(x)
+	s := Sent{Service: service, Request: lines[0][len("request "):], Host: string(x.Request.Authority)}
+	s.Header = appendFields(nil, &x.Request.Header)
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if len(tr.sent) < maxSent {
+		tr.sent = append(tr.sent, s)
+	}
+}
+
+// attempt notes what became of one.
+func (tr *trace) attempt(a Attempt) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if len(tr.attempts) < maxAttempts {
+		tr.attempts = append(tr.attempts, a)
+	}
+}
+
+func (tr *trace) takeAttempts() []Attempt {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return append([]Attempt{}, tr.attempts...)
+}
+
+func (tr *trace) takeSaw() []Saw {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	saw := tr.saw
+	tr.saw = nil
+	return saw
+}
+
+// fill tells what has been noted so far.
+func (tr *trace) fill(e *Explanation) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for _, a := range tr.acts {
+		e.Steps = append(e.Steps, a.Step)
+	}
+	e.Sent = append(e.Sent, tr.sent...)
 }
 
 // watch is told of each expression.
@@ -110,14 +169,16 @@ func (t *traces) watch(x *exchange.Exchange, s expr.Sighting) {
 		return
 	}
 	saw := sawOf(s)
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
 	list := &tr.saw
-	if n := len(tr.open); n > 0 {
-		list = &tr.open[n-1].Saw
+	if a := tr.at(x); a != nil {
+		list = &a.Saw
 	}
 	same := func(o Saw) bool {
 		return o.Expression == saw.Expression && o.Value == saw.Value && o.Error == saw.Error
 	}
-	if !slices.ContainsFunc(*list, same) {
+	if !slices.ContainsFunc(*list, same) && len(*list) < maxSaw {
 		*list = append(*list, saw)
 	}
 }
@@ -156,34 +217,43 @@ func shownAs(fact string, v any) string {
 	return expr.Show(v, maxShown)
 }
 
+// working calls f with the policy that is at work on x, if it is explained.
+func (t *traces) working(x *exchange.Exchange, f func(*act)) {
+	tr := t.of(x)
+	if tr == nil {
+		return
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if a := tr.at(x); a != nil {
+		f(a)
+	}
+}
+
 // note is told in words what a policy saw.
 func (t *traces) note(x *exchange.Exchange, text string) {
-	if tr := t.of(x); tr != nil && len(tr.open) > 0 {
-		s := tr.open[len(tr.open)-1]
-		s.Notes = append(s.Notes, text)
-	}
+	t.working(x, func(a *act) {
+		if len(a.Notes) < maxSaw {
+			a.Notes = append(a.Notes, text)
+		}
+	})
 }
 
 // refused is told why a policy refuses, or would.
 func (t *traces) refused(x *exchange.Exchange, _, part string, e *exchange.Error) {
-	tr := t.of(x)
-	if tr == nil || len(tr.open) == 0 {
-		return
-	}
-	s := tr.open[len(tr.open)-1]
-	if e.Err != nil {
-		s.Reason = e.Err.Error()
-	}
-	if part != "" {
-		s.Reason = strings.TrimSuffix(part+": "+s.Reason, ": ")
-	}
+	t.working(x, func(a *act) {
+		if e.Err != nil {
+			a.Reason = e.Err.Error()
+		}
+		if part != "" {
+			a.Reason = strings.TrimSuffix(part+": "+a.Reason, ": ")
+		}
+	})
 }
 
 // shadowed is told what a policy in shadow mode would have refused with.
 func (t *traces) shadowed(x *exchange.Exchange, _, code string) {
-	if tr := t.of(x); tr != nil && len(tr.open) > 0 {
-		tr.open[len(tr.open)-1].Shadowed = code
-	}
+	t.working(x, func(a *act) { a.Shadowed = code })
 }
 
 // around lets the traces see what a policy does.
@@ -218,13 +288,21 @@ type act struct {
 
 // run lets a policy work and notes its verdict.
 func (tr *trace) run(a *act, x *exchange.Exchange, inner exchange.Handler) error {
-	tr.acts, tr.open = append(tr.acts, a), append(tr.open, a)
 	a.asked = requestLines(x)
+	tr.mu.Lock()
+	if len(tr.acts) < maxActs {
+		tr.acts = append(tr.acts, a)
+	}
+	tr.mu.Unlock()
+	tr.push(x, a)
 	err := inner.Serve(x)
-	tr.open = tr.open[:len(tr.open)-1]
+	tr.pop(x)
+	answer := responseLines(x)
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
 	switch {
 	case a.handed && err == nil:
-		a.Response = changes(a.answer, responseLines(x))
+		a.Response = changes(a.answer, answer)
 	case a.handed:
 	case err != nil:
 		e := exchange.AsError(err)
@@ -238,15 +316,47 @@ func (tr *trace) run(a *act, x *exchange.Exchange, inner exchange.Handler) error
 	return err
 }
 
+func (tr *trace) push(x *exchange.Exchange, a *act) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.open[x] = append(tr.open[x], a)
+}
+
+// pop returns the innermost policy at work on x, which is no longer. A call that a
+// policy makes by itself may come without one.
+func (tr *trace) pop(x *exchange.Exchange) *act {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	open := tr.open[x]
+	if len(open) == 0 {
+		return nil
+	}
+	a := open[len(open)-1]
+	if open = open[:len(open)-1]; len(open) == 0 {
+		delete(tr.open, x) // the memory of x is used again
+	} else {
+		tr.open[x] = open
+	}
+	return a
+}
+
 // handOn is what comes behind the policy that is at work.
 func (tr *trace) handOn(x *exchange.Exchange, next exchange.Handler) error {
-	a := tr.open[len(tr.open)-1]
+	a := tr.pop(x)
+	if a == nil {
+		return next.Serve(x)
+	}
+	after := requestLines(x)
+	tr.mu.Lock()
 	a.handed, a.Verdict = true, verdictPassed
-	a.Request = changes(a.asked, requestLines(x))
-	tr.open = tr.open[:len(tr.open)-1]
+	a.Request = changes(a.asked, after)
+	tr.mu.Unlock()
 	err := next.Serve(x)
-	tr.open = append(tr.open, a)
-	a.answer = responseLines(x)
+	answer := responseLines(x)
+	tr.push(x, a)
+	tr.mu.Lock()
+	a.answer = answer
+	tr.mu.Unlock()
 	return err
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type Info struct {
 	Warnings    []config.Problem `json:"warnings,omitempty"`
 	LastError   string           `json:"last_error,omitempty"` // why the last reload was refused
 	LastErrorAt time.Time        `json:"last_error_at,omitzero"`
+	LastProblem *config.Problems `json:"-"` // what exactly, where the text is at fault
+	RolledBack  *RolledBack      `json:"rolled_back,omitempty"`
 }
 
 // ListenerInfo is what an operator sees of a listener.
@@ -63,6 +66,7 @@ func (g *Gateway) Info() Info {
 	}
 	if e := g.lastError.Load(); e != nil {
 		i.LastError, i.LastErrorAt = e.Err.Error(), e.At
+		errors.As(e.Err, &i.LastProblem)
 	}
 	h := g.current.Get()
 	if h == nil {
@@ -71,10 +75,20 @@ func (g *Gateway) Info() Info {
 	s := h.Value
 	i.Generation, i.Hash, i.Applied, i.InFlight = s.generation, s.hash, s.at, max(h.Users()-1, 0)
 	i.Routes, i.Services, i.Warnings = len(s.doc.Routes), len(s.doc.Services), s.warnings
+	i.RolledBack = g.history.rolledBack()
 	for _, l := range s.doc.Listeners {
 		i.Listeners = append(i.Listeners, ListenerInfo{l.Name, g.Address(l.Name), l.TLS != nil, l.HTTP})
 	}
 	return i
+}
+
+// Document returns the configuration in force, nil before the first. It must not
+// be changed.
+func (g *Gateway) Document() *config.Document {
+	if s := g.current.Get(); s != nil {
+		return s.Value.doc
+	}
+	return nil
 }
 
 // Routes returns the routes in force, in the order of the file.

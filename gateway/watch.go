@@ -12,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"gopura/certs"
+	"gopura/config"
 )
 
 const (
@@ -28,12 +29,19 @@ const (
 // a name may be a file or a folder of YAML files. A refused configuration is
 // logged, and the one in force stays.
 func (g *Gateway) Watch(ctx context.Context, files func() []string) {
-	WatchFiles(ctx, files, func() {
+	changed := func() {
 		g.log.Info("configuration files changed")
-		if err := g.Reload(ctx); err != nil {
+		if err := g.follow(); err != nil {
 			g.log.Error("configuration refused, the one in force stays", "error", err)
 		}
-	})
+	}
+	w := newFileWatch(files)
+	defer w.close()
+	// They may have changed after they were read and before they were watched.
+	if doc, err := g.options.Load(); err != nil || !g.history.says(doc.Origin()) {
+		changed()
+	}
+	w.run(ctx, changed)
 }
 
 // WatchFiles calls changed whenever the content of one of the files changes,
@@ -41,6 +49,10 @@ func (g *Gateway) Watch(ctx context.Context, files func() []string) {
 func WatchFiles(ctx context.Context, files func() []string, changed func()) {
 	w := newFileWatch(files)
 	defer w.close()
+	w.run(ctx, changed)
+}
+
+func (w *fileWatch) run(ctx context.Context, changed func()) {
 	for w.wait(ctx) {
 		if w.changed() {
 			changed()
@@ -159,22 +171,34 @@ func (g *Gateway) Files() []string {
 	if s == nil {
 		return nil
 	}
-	list := slices.Clone(s.Value.doc.Referred)
-	for _, l := range s.Value.doc.Listeners {
+	list := filesOf(s.Value.doc)
+	for _, svc := range s.Value.services {
+		if svc.schema != nil {
+			list = append(list, svc.schema.files...)
+		}
+	}
+	return list
+}
+
+// filesOf returns the files that a document names, but for what describes gRPC
+// services: that leads to more files.
+func filesOf(doc *config.Document) []string {
+	list := slices.Clone(doc.Referred)
+	for _, l := range doc.Listeners {
 		if l.TLS != nil {
 			list = append(list, certs.Files(l.TLS)...)
 		}
 	}
-	for _, b := range s.Value.doc.Identities {
+	for _, b := range doc.Identities {
 		if f, ok := b.Spec.(interface{ Files(dir string) []string }); ok {
 			list = append(list, f.Files(filepath.Dir(b.Pos.File))...)
 		}
 	}
-	policies := slices.Clone(s.Value.doc.Defaults)
-	for _, b := range s.Value.doc.Policies {
+	policies := slices.Clone(doc.Defaults)
+	for _, b := range doc.Policies {
 		policies = append(policies, b.Policies...)
 	}
-	for _, r := range s.Value.doc.Routes {
+	for _, r := range doc.Routes {
 		policies = append(policies, r.Policies...)
 	}
 	for _, p := range policies {
@@ -182,14 +206,9 @@ func (g *Gateway) Files() []string {
 			list = append(list, f.Files()...)
 		}
 	}
-	for _, svc := range s.Value.doc.Services {
+	for _, svc := range doc.Services {
 		if svc.TLS != nil {
 			list = append(list, certs.UpstreamFiles(svc.TLS)...)
-		}
-	}
-	for _, svc := range s.Value.services {
-		if svc.schema != nil {
-			list = append(list, svc.schema.files...)
 		}
 	}
 	return list

@@ -83,6 +83,7 @@ func (m *Metrics) collect(out samples) {
 	out.count(spansTotal, &m.Spans.Dropped.n, "dropped")
 	out.count(spansTotal, &m.Spans.Failed.n, "failed")
 	out.count(recordsDropped, &m.AccessDropped.n)
+	out.count(configRollbacks, &m.Rollbacks.n)
 	out.gauge(configRetiring, float64(m.Retiring.n.Load()))
 	out.gauge(buildInfo, 1, label(m.build.Version), label(m.build.Revision), runtime.Version())
 }

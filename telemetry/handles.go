@@ -124,6 +124,8 @@ type Listener struct {
 
 	Full, Resumed, Failed Counter // TLS handshakes
 
+	Requests, Errors Counter // exchanges, and those that ended with 5xx or without a status
+
 	name string
 }
 

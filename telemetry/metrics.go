@@ -27,6 +27,7 @@ type Metrics struct {
 	AccessDropped Counter // access records that were lost
 	Retiring      Gauge   // earlier configurations that are still in use
 	Spans         Spans   // of traces
+	Rollbacks     Counter // earlier configurations that were put in force again
 
 	registry *prometheus.Registry
 	descs    [metricCount]*prometheus.Desc

@@ -70,6 +70,7 @@ const (
 	configApplied
 	configGeneration
 	configRetiring
+	configRollbacks
 	configInfo
 	recordsDropped
 	spansTotal
@@ -134,6 +135,7 @@ var table = [metricCount]Metric{
 	configApplied:         {"gopura_config_last_applied_timestamp_seconds", "gauge", nil, "When the configuration in force was applied, in Unix time."},
 	configGeneration:      {"gopura_config_generation", "gauge", nil, "Number of the configuration in force; the first one is 1."},
 	configRetiring:        {"gopura_config_retiring", "gauge", nil, "Earlier configurations that exchanges still end with: long streams and tunnels keep theirs."},
+	configRollbacks:       {"gopura_config_rollbacks_total", "counter", nil, "How often an earlier configuration was put in force again, by hand or because errors jumped."},
 	configInfo:            {"gopura_config_info", "gauge", []string{"hash"}, "Always 1. hash identifies the content of the configuration in force."},
 	recordsDropped:        {"gopura_access_records_dropped_total", "counter", nil, "Access records that were lost because the sink stalled or failed."},
 	spansTotal:            {"gopura_trace_spans_total", "counter", []string{"outcome"}, "Spans of traces. outcome is sent (the collector took them), dropped (the queue was full), or failed (the collector did not take them)."},

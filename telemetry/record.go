@@ -249,3 +249,11 @@ func appendMillis(b []byte, d time.Duration) []byte {
 	us %= 1000
 	return append(b, '.', '0'+byte(us/100), '0'+byte(us/10%10), '0'+byte(us%10))
 }
+
+// AppendRecord appends the record of x, which ended at end, as one line of JSON
+// to dst: what the access log writes. It is for the done stack.
+func AppendRecord(dst []byte, x *exchange.Exchange, end time.Time) []byte {
+	r := record{line: dst}
+	r.json(x, end)
+	return r.line
+}

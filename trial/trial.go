@@ -72,16 +72,9 @@ func (r *run) do(load func() (*config.Document, error)) error {
 	if err != nil {
 		return err
 	}
-	u := gateway.Understudies{Service: r.serve}
+	u := gateway.Understudies{Service: r.serve, Played: Names(r.test.Services)}
 	if id != nil {
-		u.Identity = func(source string, _ *exchange.Exchange) (*exchange.Identity, error, bool) {
-			if id.Name != "" && id.Name != source {
-				return nil, nil, false
-			}
-			who := *id
-			who.Name = source
-			return &who, nil, true
-		}
+		u.Identity = IdentityUnderstudy(id)
 	}
 	g, err := gateway.Rehearse(load, u)
 	if err != nil {
@@ -181,13 +174,7 @@ func (r *run) serve(name string, x *exchange.Exchange) error {
 		s.header.Add(string(f.Name), string(f.Value))
 	}
 	r.sent = append(r.sent, s)
-	for i := range r.test.Services {
-		if a := &r.test.Services[i]; a.Name == name {
-			return play(a, x)
-		}
-	}
-	x.Response.Status, x.Response.Body = 200, exchange.NoBody
-	return nil
+	return Play(r.test.Services)(name, x)
 }
 
 // play answers as the test says.

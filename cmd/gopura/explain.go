@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -11,10 +12,11 @@ import (
 
 	"gopura/exchange"
 	"gopura/gateway"
+	"gopura/trial"
 )
 
 func newExplain() *cobra.Command {
-	var path, client, as, body string
+	var path, client, as, body, answers string
 	var headers []string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -24,12 +26,14 @@ func newExplain() *cobra.Command {
 candidates and why each lost, what each policy saw, changed and decided, what the
 service is sent, and what the client gets, each with the line of the file behind it.
 
-Nothing is sent anywhere. Policies are the real ones; limits begin full; services
-answer with an empty 200. A source of identity that would have to ask somebody
+Nothing is sent anywhere. Policies are the real ones; limits begin full. Services
+answer with an empty 200, or as the file of --services says (services: { users: { json:
+… } }, as in a test). A source of identity that would have to ask somebody
 over the network can't tell: say with --as who is calling. Secrets are masked.`,
 		Example: `  gopura explain /users/42
   gopura explain POST http://shop.example.com/orders -H 'Content-Type: application/json' -d '{"id": 1}'
   gopura explain /users/42 --as alice
+  gopura explain /profile/42 --services answers.yaml
   gopura explain /users/42 --as '{"sub": "alice", "scope": ["users.read"]}' --json`,
 		Args: cobra.RangeArgs(1, 2),
 	}
@@ -39,6 +43,7 @@ over the network can't tell: say with --as who is calling. Secrets are masked.`,
 	f.StringVarP(&body, "data", "d", "", "the body of the request")
 	f.StringVar(&client, "client", "127.0.0.1", "the client's address")
 	f.StringVar(&as, "as", "", "who is calling: a subject, or claims as JSON")
+	f.StringVar(&answers, "services", "", "a file that says what services answer")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		x, err := parseRequest(args, headers, client)
@@ -53,7 +58,11 @@ over the network can't tell: say with --as who is calling. Secrets are masked.`,
 			return err
 		}
 		return act(func(cmd *cobra.Command, _ []string) error {
-			r, err := gateway.Rehearse(loader(path), gateway.Understudies{Identity: playing(id)})
+			u := gateway.Understudies{Identity: trial.IdentityUnderstudy(id)}
+			if err := playServices(&u, answers); err != nil {
+				return err
+			}
+			r, err := gateway.Rehearse(loader(path), u)
 			if err != nil {
 				return err
 			}
@@ -86,16 +95,21 @@ func parseIdentity(text string) (*exchange.Identity, error) {
 	return &exchange.Identity{Sub: sub, Claims: claims}, nil
 }
 
-// playing lets id be whoever a source is asked for; nil: nobody plays.
-func playing(id *exchange.Identity) func(string, *exchange.Exchange) (*exchange.Identity, error, bool) {
-	if id == nil {
+// playServices lets services answer as a file says.
+func playServices(u *gateway.Understudies, file string) error {
+	if file == "" {
 		return nil
 	}
-	return func(source string, _ *exchange.Exchange) (*exchange.Identity, error, bool) {
-		who := *id
-		who.Name = source
-		return &who, nil, true
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
 	}
+	list, err := trial.Answers(file, text)
+	if err != nil {
+		return err
+	}
+	u.Service, u.Played = trial.Play(list), trial.Names(list)
+	return nil
 }
 
 // writeExplanation prints e for people.
@@ -111,7 +125,14 @@ func writeExplanation(w io.Writer, e *gateway.Explanation) {
 	for _, s := range e.Sent {
 		writeSent(w, s, e.Services)
 	}
+	writeCalls(w, e.Calls)
 	writeAnswer(w, &e.Answer)
+	for i, n := range e.Notes {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, n)
+	}
 }
 
 func writeCandidates(w io.Writer, e *gateway.Explanation) {
@@ -201,6 +222,30 @@ func writeSent(w io.Writer, s gateway.Sent, services []gateway.ServiceSummary) {
 			fmt.Fprintf(w, "  %s\n", r)
 		}
 	}
+	if s.Played != "" {
+		fmt.Fprintf(w, "  its answer is played: %s\n", s.Played)
+	}
+}
+
+// writeCalls says what became of the calls of a composed route.
+func writeCalls(w io.Writer, calls []gateway.CallInfo) {
+	if len(calls) > 0 {
+		fmt.Fprintln(w, "\ncalls")
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range calls {
+		what := fmt.Sprintf("answered with %d", c.Status)
+		switch {
+		case c.Requests == 0 && c.Code != "":
+			what = "not made: " + c.Code
+		case c.Requests == 0 && c.Status == 0:
+			what = "not made"
+		case c.Code != "":
+			what = "failed: " + c.Code
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", c.Name, c.Service, what)
+	}
+	t.Flush()
 }
 
 func writeAnswer(w io.Writer, a *gateway.AnswerSummary) {

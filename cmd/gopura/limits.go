@@ -1,21 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 )
-
-// adminClient asks the admin API of a gateway that runs.
-type adminClient struct{ address, token string }
 
 func newLimits() *cobra.Command {
 	a := new(adminClient)
@@ -30,7 +23,7 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
   gopura limits show per-client 203.0.113.7
   gopura limits reset "GET /orders limit" alice`,
 	}
-	cmd.PersistentFlags().StringVar(&a.address, "admin", "127.0.0.1:9900", "the address of the admin listener")
+	a.flags(cmd)
 	cmd.AddCommand(&cobra.Command{
 		Use: "top", Short: "List the limits and the keys that ask most", Args: cobra.NoArgs,
 		RunE: act(func(cmd *cobra.Command, _ []string) error { return a.top(cmd.OutOrStdout()) }),
@@ -44,43 +37,6 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 		}),
 	})
 	return cmd
-}
-
-// ask sends a request to the admin API and decodes the answer.
-func (a *adminClient) ask(method, path string, into any) error {
-	return a.askFor(10*time.Second, method, path, into)
-}
-
-// askFor is ask, for as long as the answer may take.
-func (a *adminClient) askFor(long time.Duration, method, path string, into any) error {
-	base := a.address
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
-	r, err := http.NewRequest(method, base+path, nil)
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Gopura-Admin", "1")
-	if token := os.Getenv("GOPURA_ADMIN_TOKEN"); token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := http.Client{Timeout: long}
-	resp, err := client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		var p struct{ Detail string }
-		json.Unmarshal(body, &p)
-		return fmt.Errorf("the gateway answers %s: %s", resp.Status, p.Detail)
-	}
-	return json.Unmarshal(body, into)
 }
 
 func (a *adminClient) top(w io.Writer) error {

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// adminClient asks the admin API of a gateway that runs. The token, where there
+// is one, comes from the environment: command lines are seen by everybody.
+type adminClient struct{ address string }
+
+// flags adds where the admin listener is.
+func (a *adminClient) flags(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&a.address, "admin", "127.0.0.1:9900", "the address of the admin listener")
+}
+
+// maxAdminAnswer bounds what is read of an answer.
+const maxAdminAnswer = 64 << 20
+
+// ask sends a request to the admin API and decodes the answer.
+func (a *adminClient) ask(method, path string, into any) error {
+	return a.askFor(10*time.Second, method, path, into)
+}
+
+// askFor is ask, for as long as the answer may take.
+func (a *adminClient) askFor(long time.Duration, method, path string, into any) error {
+	return a.request(long, method, path, nil, into)
+}
+
+// send is ask with a body, which becomes JSON.
+func (a *adminClient) send(method, path string, body, into any) error {
+	return a.request(10*time.Second, method, path, body, into)
+}
+
+func (a *adminClient) request(long time.Duration, method, path string, body, into any) error {
+	base := a.address
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	var text io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		text = bytes.NewReader(b)
+	}
+	r, err := http.NewRequest(method, strings.TrimSuffix(base, "/")+path, text)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Gopura-Admin", "1")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if token := os.Getenv("GOPURA_ADMIN_TOKEN"); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	// The token is for this address: a redirect is no answer.
+	client := http.Client{Timeout: long, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAdminAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var p struct{ Detail string }
+		json.Unmarshal(answer, &p)
+		return fmt.Errorf("the gateway answers %s: %s", resp.Status, p.Detail)
+	}
+	return json.Unmarshal(answer, into)
+}
