@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -40,6 +42,8 @@ service Shop {
   rpc File(Key) returns (google.api.HttpBody) { option (google.api.http) = { get: "/files/{id}" }; }
   rpc Plain(Key) returns (Thing);
   rpc Many(stream Thing) returns (Thing);
+  rpc Talk(stream Thing) returns (stream Thing) { option (google.api.http) = { post: "/talk" body: "*" }; }
+  rpc Move(stream Thing) returns (Thing) { option (google.api.http) = { post: "/things/{id}" body: "*" }; }
 }
 message Key { string id = 1; string shelf = 2; string name = 3; }
 message Thing { string id = 1; string title = 2; Money price = 3; int64 stock = 4; repeated string seen = 5; }
@@ -181,7 +185,7 @@ func TestGRPCToREST(t *testing.T) {
 		{"Named", `{"name":"shelves/../things/x"}`, codes.InvalidArgument, "name: does not have the form"},
 		{"Named", `{"name":"boxes/1/things/x"}`, codes.InvalidArgument, "name: does not have the form"},
 		{"Find", `{"labels":{"a":"b"}}`, codes.InvalidArgument, "labels: can't be said in a query"},
-		{"Many", `{}`, codes.Unimplemented, ""},
+		{"Move", `{"id":"1"}`, codes.Unimplemented, ""},
 	} {
 		if _, err := c.call(t.Context(), k.method, k.in); grpcstatus.Code(err) != k.code || !strings.Contains(err.Error(), k.say) {
 			t.Errorf("%s %s: %v", k.method, k.in, err)
@@ -252,6 +256,71 @@ func TestGRPCToRESTErrors(t *testing.T) {
 }
 
 // Lines become messages as they come; an array becomes messages, too.
+// A client's stream is lines of JSON for the service.
+func TestGRPCToRESTClientStreams(t *testing.T) {
+	c := startOld(t, "", func(w http.ResponseWriter, r *http.Request) {
+		lines := bufio.NewScanner(r.Body)
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		if r.URL.Path == "/talk" { // a line back for each
+			http.NewResponseController(w).EnableFullDuplex()
+			for lines.Scan() {
+				io.WriteString(w, lines.Text()+"\n")
+				w.(http.Flusher).Flush()
+			}
+			return
+		}
+		var all []string
+		for lines.Scan() {
+			all = append(all, lines.Text())
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"title": %q, "seen": [%q]}`, r.Method+" "+r.URL.Path+" "+r.Header.Get("Content-Type"), strings.Join(all, "|"))
+	})
+	open := func(method string) (*transcode.Method, grpc.ClientStream) {
+		m, _ := c.schema.Method("old.v1.Shop/" + method)
+		st, err := c.cc.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: m.ServerStreams, ClientStreams: true}, m.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m, st
+	}
+	thing := func(m *transcode.Method, text string) *dynamicpb.Message {
+		q := dynamicpb.NewMessage(m.Desc.Input())
+		if err := protojson.Unmarshal([]byte(text), q); err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	m, st := open("Many")
+	st.SendMsg(thing(m, `{"id":"1","stock":"7"}`))
+	st.SendMsg(thing(m, `{}`))
+	st.CloseSend()
+	r := dynamicpb.NewMessage(m.Desc.Output())
+	if err := st.RecvMsg(r); err != nil || jsonOf(r) != `{"title":"POST/old.v1.Shop/Manyapplication/x-ndjson","seen":["{\"id\":\"1\",\"stock\":\"7\"}|{}"]}` {
+		t.Errorf("%s %v", jsonOf(r), err)
+	}
+	m, st = open("Talk")
+	for i := range 3 {
+		text := fmt.Sprintf(`{"id":"%d"}`, i+1)
+		st.SendMsg(thing(m, text))
+		r := dynamicpb.NewMessage(m.Desc.Output())
+		if err := st.RecvMsg(r); err != nil || jsonOf(r) != text {
+			t.Fatalf("%s %v", jsonOf(r), err)
+		}
+	}
+	st.CloseSend()
+	if err := st.RecvMsg(dynamicpb.NewMessage(m.Desc.Output())); err != io.EOF {
+		t.Error(err)
+	}
+	// A message that is none ends the call.
+	_, st = open("Many")
+	st.SendMsg(&testpb.Payload{Body: []byte("\xff\xff")}) // field 2 of Thing is text
+	st.CloseSend()
+	if err := st.RecvMsg(r); grpcstatus.Code(err) != codes.InvalidArgument {
+		t.Error(err)
+	}
+}
+
 func TestGRPCToRESTStreams(t *testing.T) {
 	more := make(chan bool, 1)
 	kind, end := "application/x-ndjson", ""

@@ -93,9 +93,6 @@ func (t *restTable) all(services []string) error {
 
 func (t *restTable) method(md protoreflect.MethodDescriptor) error {
 	m := t.schema.method(md)
-	if m.ClientStreaming {
-		return errors.New("its client sends a stream, which has no form in REST")
-	}
 	rules, err := rulesOf(md)
 	if err != nil {
 		return err
@@ -111,6 +108,11 @@ func (t *restTable) method(md protoreflect.MethodDescriptor) error {
 		}
 		if err := b.fillable(); err != nil {
 			return err
+		}
+		if m.ClientStreaming {
+			if err := b.lined(); err != nil {
+				return err
+			}
 		}
 		list = append(list, b)
 	}
@@ -199,6 +201,8 @@ type restCall struct {
 	in      []byte // the answer's body, where it came in pieces
 	wire    []byte // frames for the client
 	request messageBody
+	lines   messageLines
+	flaw    atomic.Pointer[exchange.Error] // why a stream of requests can't be translated
 	reply   frameBody
 	stream  frameStream
 	over    func(*exchange.Exchange)
@@ -214,6 +218,7 @@ func (c *restCall) end(x *exchange.Exchange) {
 	exchange.Poison(c.json)
 	exchange.Poison(c.wire)
 	c.x, c.t, c.b = nil, nil, nil
+	c.flaw.Store(nil)
 	c.header.Reset()
 	_ = c.frames.Reset(exchange.NoBody, 0, nil)
 	c.request, c.reply = messageBody{}, frameBody{}
@@ -227,27 +232,49 @@ func (c *restCall) end(x *exchange.Exchange) {
 
 // serve makes the request that the call means, and the call's end of its answer.
 func (c *restCall) serve(list []*binding) error {
-	message, err := c.message()
-	if err != nil {
-		return err
+	var body exchange.Body = exchange.NoBody
+	if c.b.method.ClientStreaming {
+		if err := c.openLines(); err != nil {
+			return err
+		}
+		body = &c.lines
+	} else {
+		message, err := c.message()
+		if err != nil {
+			return err
+		}
+		if err := c.translate(list, message); err != nil {
+			return err
+		}
+		if len(c.request.b) > 0 {
+			body = &c.request
+		}
 	}
-	if err := c.translate(list, message); err != nil {
-		return err
+	err := c.send(body)
+	if err == nil {
+		err = c.answer()
 	}
-	if err := c.send(); err != nil {
-		return err
+	if flaw := c.flaw.Load(); flaw != nil && err != nil {
+		return flaw
 	}
-	return c.answer()
+	return err
+}
+
+// openFrames begins to read the messages of the call.
+func (c *restCall) openFrames() error {
+	q := &c.x.Request
+	if err := c.frames.Reset(q.Body, c.t.codec.limits.Message, q.Header.Get("grpc-encoding")); err != nil {
+		e := exchange.MethodUnknown.Saying("The messages are compressed in a way that is not known here; gzip is.")
+		e.Header.Add("Grpc-Accept-Encoding", "identity,gzip") // compression.md, "Compression Method Asymmetry"
+		return e
+	}
+	return nil
 }
 
 // message reads the one message of the call.
 func (c *restCall) message() ([]byte, error) {
-	q := &c.x.Request
-	limit := c.t.codec.limits.Message
-	if err := c.frames.Reset(q.Body, limit, q.Header.Get("grpc-encoding")); err != nil {
-		e := exchange.MethodUnknown.Saying("The messages are compressed in a way that is not known here; gzip is.")
-		e.Header.Add("Grpc-Accept-Encoding", "identity,gzip") // compression.md, "Compression Method Asymmetry"
-		return nil, e
+	if err := c.openFrames(); err != nil {
+		return nil, err
 	}
 	message, err := c.frames.Next()
 	switch {
@@ -280,7 +307,7 @@ func badFrame(err error) error {
 
 // send serves the exchange as the REST request. For those around us, it then is
 // what it was.
-func (c *restCall) send() error {
+func (c *restCall) send(body exchange.Body) error {
 	q := &c.x.Request
 	method, path, query, header := q.Method, q.Path, q.Query, q.Header
 	trailers, expect := q.Trailers, q.ExpectContinue
@@ -293,9 +320,6 @@ func (c *restCall) send() error {
 	if len(c.query) == 0 {
 		q.Query = nil
 	}
-	q.Body, c.inner = exchange.NoBody, q.Body
-	if len(c.request.b) > 0 {
-		q.Body = &c.request
-	}
+	q.Body, c.inner = body, q.Body
 	return c.h.o.Service.Serve(c.x)
 }
