@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -139,10 +140,15 @@ type caller struct {
 
 // first is the payload of a message that n bytes are enough for.
 func (c *caller) first(n int) *testpb.Payload {
-	b := make([]byte, c.extra)
-	rand.Read(b) // not to be compressed away
-	return &testpb.Payload{Body: append(b, payload(n).Body...)}
+	return &testpb.Payload{Body: append(noise()[:c.extra:c.extra], payload(n).Body...)}
 }
+
+// noise can't be compressed away.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 128<<10)
+	rand.Read(b)
+	return b
+})
 
 func checkMetadata(t *testing.T, head, tail http.Header) {
 	t.Helper()

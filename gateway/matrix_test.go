@@ -105,7 +105,7 @@ func matrixGate(t *testing.T, took func(*grpc.Server)) *gate {
 	for kind, method := range map[string]string{"unary": "UnaryCall", "server": "StreamingOutputCall", "client": "StreamingInputCall", "bidi": "FullDuplexCall"} {
 		for _, more := range []string{"rest", "fast"} {
 			timeout := map[string]string{"rest": "1m", "fast": "100ms"}[more]
-			routes += fmt.Sprintf("  - {match: POST /%s/%s, to: market, timeout: %s, grpc: {call: grpc.testing.TestService/%s, max_message: 1MiB}}\n", more, kind, timeout, method)
+			routes += fmt.Sprintf("  - {match: POST /%s/%s, to: market, timeout: %s, grpc: {call: grpc.testing.TestService/%s, max_message: 128KiB}}\n", more, kind, timeout, method)
 		}
 	}
 	return start(t, fmt.Sprintf(`
@@ -113,7 +113,7 @@ listen: {main: "127.0.0.1:0"}
 access_log: off
 services: {market: {targets: "grpc://%s", grpc: reflection, retries: off}}
 routes:
-  - {match: /grpc.testing.TestService/*, to: market, max_message: 1MiB}
+  - {match: /grpc.testing.TestService/*, to: market, max_message: 128KiB}
 %s`, address, routes))
 }
 
@@ -132,7 +132,7 @@ func (c cell) run(t *testing.T, g *gate) {
 		ctx, cancel = context.WithCancel(ctx)
 		time.AfterFunc(100*time.Millisecond, cancel)
 	case "large":
-		extra = 1 << 20
+		extra = 128 << 10
 	}
 	if c.compression == "gzip" {
 		header.Set("X-Gzip", "yes")
