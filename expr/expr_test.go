@@ -183,12 +183,12 @@ func TestCompileErrors(t *testing.T) {
 		want   string
 	}{
 		{`header["x"] == "a" && request.methd == "GET"`, Bool, 22, "unknown fact request.methd (did you mean method?)"},
-		{`request.foo`, Any, 0, "unknown fact request.foo (request has host, id, method, path, query, scheme, target)"},
+		{`request.foo`, Any, 0, "unknown fact request.foo (request has host, id, method, path, query, scheme, target, trace_id)"},
 		{`client.ip == "1" || headr["x"] == ""`, Bool, 20, "unknown fact headr (did you mean header?)"},
 		{`"é" == qery.v`, Bool, 8, "unknown fact qery (did you mean query?)"},
 		{`header`, Any, 0, `header is a table of values, not a value (write header.name or header["name"])`},
 		{`header.all(h, h != "")`, Bool, 0, `header is a table of values, not a value (write header.name or header["name"])`},
-		{`request == "x"`, Bool, 0, "request is not a value (request.method, request.scheme, request.host, request.path, request.query, request.target, request.id)"},
+		{`request == "x"`, Bool, 0, "request is not a value (request.method, request.scheme, request.host, request.path, request.query, request.target, request.id, request.trace_id)"},
 		{`header["Host"]`, String, 0, "the host is not among the headers (use request.host)"},
 		{`header["x y"]`, String, 0, `not a header name: "x y"`},
 		{`path.id.lowerAscci()`, String, 18, "unknown function lowerAscci (did you mean lowerAscii?)"},

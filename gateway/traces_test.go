@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -345,11 +346,11 @@ func TestErrorsAndSlowOnesAreRecorded(t *testing.T) {
 		case "/bad":
 			http.Error(w, "bad", 500)
 		case "/slow":
-			time.Sleep(150 * time.Millisecond)
+			time.Sleep(time.Second)
 		}
 	})
 	g := start(t, traced+fmt.Sprintf(`
-traces: { to: %s, sample: 0%%, slow: 100ms, period: 10ms }
+traces: { to: %s, sample: 0%%, slow: 900ms, period: 10ms }
 services: { users: %s }
 routes:
   - { match: /*, to: users }
@@ -374,15 +375,15 @@ routes:
 func TestTraceOfARefusal(t *testing.T) {
 	c, to := overHTTP(t)
 	g := start(t, traced+fmt.Sprintf(`
-traces: { to: %s, period: 10ms }
+traces: { to: %s, errors: false, slow: off, period: 10ms, rules: [{ when: 'header["x-first"] != ""', sample: 0%% }] }
 services: { users: "http://ORIGIN" }
 routes: [{ match: GET /1k, to: users, limit: { rate: 1/h, burst: 1 } }]
 `, to))
-	g.ask("GET", "/1k")
+	g.ask("GET", "/1k", "x-first: yes")
 	g.ask("GET", "/1k")
 	g.ask("GET", "/nowhere")
-	list := c.await(5)
-	if want := "GET /1k\n  GET users\nGET /1k\n  policy limit\nGET\n"; tree(list) != want {
+	list := c.await(3)
+	if want := "GET /1k\n  policy limit\nGET\n"; tree(list) != want {
 		t.Errorf("got\n%swant\n%s", tree(list), want)
 	}
 	_, a := named(t, list, "policy limit")
@@ -494,13 +495,13 @@ routes: [{ match: /*, answer: 204 }]
 	for range 100 {
 		g.ask("GET", "/x")
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("100 requests took %v", took)
 	}
 	var b strings.Builder
 	g.Metrics().Write(&b, "")
-	if !strings.Contains(b.String(), `gopura_trace_spans_total{outcome="dropped"} 7`) {
-		t.Errorf("dropped spans are not counted:\n%s", b.String()[strings.Index(b.String(), "gopura_trace"):])
+	if dropped := regexp.MustCompile(`gopura_trace_spans_total\{outcome="dropped"\} (7[5-9]|80)\n`); !dropped.MatchString(b.String()) {
+		t.Errorf("not all but the 20 that may wait, and the batch that is being sent, are dropped:\n%s", b.String())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
