@@ -3,6 +3,7 @@ package spans
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,13 +30,25 @@ func (s *sink) UploadTraces(ctx context.Context, list []*tracepb.ResourceSpans) 
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fail {
 		return errors.New("no")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.batches = append(s.batches, len(list[0].ScopeSpans[0].Spans))
 	return nil
+}
+
+func (s *sink) sent() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.batches)
+}
+
+func (s *sink) fails(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = yes
 }
 
 func open(t *testing.T, s *sink, o Options) *Exporter {
@@ -67,26 +80,26 @@ func TestExporterSendsInBatches(t *testing.T) {
 		e := open(t, s, Options{Queue: 100, Batch: 10, Period: time.Second})
 		e.put(some(4))
 		synctest.Wait()
-		if len(s.batches) > 0 {
-			t.Fatalf("%v were sent at once", s.batches)
+		if sent := s.sent(); len(sent) > 0 {
+			t.Fatalf("%v were sent at once", sent)
 		}
 		e.put(some(8))
 		synctest.Wait()
-		if len(s.batches) != 1 || s.batches[0] != 10 {
-			t.Fatalf("%v, want a batch of 10", s.batches)
+		if sent := s.sent(); !slices.Equal(sent, []int{10}) {
+			t.Fatalf("%v, want a batch of 10", sent)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(s.batches) != 2 || s.batches[1] != 2 {
-			t.Fatalf("%v, want the rest after the period", s.batches)
+		if sent := s.sent(); !slices.Equal(sent, []int{10, 2}) {
+			t.Fatalf("%v, want the rest after the period", sent)
 		}
 		e.put(some(25))
 		e.Close()
 		if err := e.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(s.batches); s.batches[n-1] != 5 {
-			t.Errorf("%v, want all that was left", s.batches)
+		if sent := s.sent(); !slices.Equal(sent, []int{10, 2, 10, 10, 5}) {
+			t.Errorf("%v, want all that was left", sent)
 		}
 		e.put(some(1))
 		e.Close()
@@ -120,7 +133,7 @@ func TestExporterTellsOnce(t *testing.T) {
 		send := func() { e.put(some(1)); time.Sleep(time.Second); synctest.Wait() }
 		send()
 		send()
-		s.fail = false
+		s.fails(false)
 		send()
 		send()
 		e.Close()
