@@ -44,9 +44,10 @@ var law = map[string]string{
 	"diagram":    "config gateway upstream telemetry",
 	"lint":       "config gateway policy",
 	"trial":      "exchange config gateway",
-	"admin":      "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store cache handover diagram trial live",
+	"console":    "",
+	"admin":      "console exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store cache handover diagram trial live",
 	"demo":       "exchange lifetime config gateway admin telemetry transcode",
-	"cmd/gopura": "exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer apidoc admin demo store handover",
+	"cmd/gopura": "console exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer apidoc admin demo store handover",
 }
 
 // homes says which one package may import a heavy dependency, so that it can

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"gopura/config"
+	"gopura/console"
 	"gopura/gateway"
 	"gopura/handover"
 )
@@ -32,6 +33,7 @@ type Server struct {
 	sockets  *handover.Sockets
 	handOver func(context.Context) error
 	paths    map[string]methods
+	files    *console.Files
 
 	ways      ways
 	tries     chan struct{} // as many as may be made at a time
@@ -44,7 +46,7 @@ type Server struct {
 // New returns the administrative server of g. It serves nothing until a
 // configuration is in force: its Prepare belongs into gateway.Options.
 func New(g *gateway.Gateway, o Options) *Server {
-	s := &Server{gateway: g, log: o.Log, level: o.Level, sockets: o.Sockets, handOver: o.Upgrade}
+	s := &Server{gateway: g, log: o.Log, level: o.Level, sockets: o.Sockets, handOver: o.Upgrade, files: console.New()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -185,7 +185,7 @@ func TestWhatIsServed(t *testing.T) {
 func TestPathsAndMethodsAreExact(t *testing.T) {
 	w := start(t, "admin: 127.0.0.1:0")
 	for _, line := range []string{
-		"GET /", "GET /livez/", "GET //livez", "GET /LIVEZ", "GET /live%7a", "GET /api/../livez", "GET /api/services/",
+		"GET /livez/", "GET //livez", "GET /LIVEZ", "GET /live%7a", "GET /api/../livez", "GET /api/services/",
 		"GET /api/routes/", "POST /api/services//targets", "POST /api/services/a/b/targets", "GET /debug/pprof", "GET /debug/pprof/cmdline", "GET /debug/vars",
 	} {
 		if a := w.ask(line, "", act); a.StatusCode != 404 || a.code() != "not_found" {

@@ -28,10 +28,12 @@ type guard struct {
 	port  int
 	hosts []string // further names, at any port
 	token *[sha256.Size]byte
+
+	console bool // is served
 }
 
 func newGuard(conf *config.Admin, port int) *guard {
-	g := &guard{port: port}
+	g := &guard{port: port, console: conf.Console}
 	for _, h := range conf.Hosts {
 		g.hosts = append(g.hosts, strings.Trim(strings.ToLower(h), "[]."))
 	}
@@ -49,13 +51,17 @@ func (g *guard) check(r *http.Request) *refusal {
 	if !g.knows(r.Host, localAddr(r)) {
 		return &refusal{http.StatusMisdirectedRequest, "foreign_host", "This Host is none of the admin listener's. If it should be, name it in admin.hosts."}
 	}
-	if foreign(r) {
+	page := g.console && isConsole(r)
+	if foreign(r) && !(page && navigates(r)) {
 		return &refusal{http.StatusForbidden, "foreign_origin", "Requests sent by pages of other sites are refused."}
 	}
 	if r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
 		return nil
 	}
 	if g.token != nil {
+		if page {
+			return nil
+		}
 		return g.authorize(r)
 	}
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !peer.Addr().Unmap().IsLoopback() || proxied(r) {

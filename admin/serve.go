@@ -50,7 +50,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, l *listener, g *g
 		refuse(w, no)
 		return
 	}
-	handle, err := s.find(r, h)
+	handle, err := handler(s.consoleFile), error(nil)
+	if !g.console || !isConsole(r) {
+		handle, err = s.find(r, h)
+	}
 	if err == nil {
 		err = handle(w, by(r, l, g))
 	}

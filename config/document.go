@@ -69,6 +69,7 @@ type Admin struct {
 	Address string   `yaml:"address" short:"true" default:"127.0.0.1:9900" doc:"host:port."`
 	Token   Secret   `yaml:"token" doc:"The bearer token that every request but the probes must carry. Left out: only requests from this machine are served."`
 	Hosts   []string `yaml:"hosts" one:"true" doc:"Further Host names that are accepted, beside the address and localhost."`
+	Console bool     `yaml:"console" default:"true" doc:"Serve the web console at /console/. Its files need no token; what they show does."`
 }
 
 // ClientTimeouts is how long a client may take.

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"gopura/config"
+	"gopura/console"
 	"gopura/demo"
 	"gopura/gateway"
 	"gopura/handover"
@@ -21,6 +24,7 @@ const (
 func newDemo() *cobra.Command {
 	var listen, adminAddr string
 	var show bool
+	var traffic float64
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a small shop behind the gateway",
@@ -28,10 +32,12 @@ func newDemo() *cobra.Command {
 users, orders, reviews and a catalog, with data. It prints requests to try.
 
 Where one of the usual addresses is taken, a free port is used instead, unless
-you asked for that address. With --print it only prints its configuration, which
+you asked for that address. With --traffic there are visitors, so that the
+console has something to show. With --print it only prints its configuration, which
 is a good start for your own.`,
 		Example: `  gopura demo
   gopura demo --listen :9000 --admin 127.0.0.1:9001
+  gopura demo --traffic 20
   gopura demo --print > gopura.yaml`,
 		Args: cobra.NoArgs,
 		RunE: act(func(cmd *cobra.Command, _ []string) error {
@@ -46,18 +52,28 @@ is a good start for your own.`,
 			if !cmd.Flags().Changed("admin") {
 				adminAddr = orFree(cmd.ErrOrStderr(), adminAddr)
 			}
-			d, err := startDemo(map[string]string{"DEMO_LISTEN": listen, "DEMO_ADMIN": adminAddr}, cmd.ErrOrStderr())
+			vars := map[string]string{"DEMO_LISTEN": listen, "DEMO_ADMIN": adminAddr}
+			if traffic > 0 {
+				vars["DEMO_ACCESS_LOG"] = os.DevNull // nobody reads so many
+			}
+			d, err := startDemo(vars, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			defer d.services.Close()
-			d.welcome(out)
+			d.welcome(out, traffic)
+			if traffic > 0 {
+				ctx, stop := context.WithCancel(cmd.Context())
+				defer stop()
+				go d.services.Traffic(ctx, d.client(), traffic)
+			}
 			return d.wait()
 		}),
 	}
 	cmd.Flags().StringVar(&listen, "listen", demoListen, "address for clients")
 	cmd.Flags().StringVar(&adminAddr, "admin", demoAdmin, "address of the admin listener")
 	cmd.Flags().BoolVar(&show, "print", false, "print the configuration and exit")
+	cmd.Flags().Float64Var(&traffic, "traffic", 0, "have visitors send about so many requests a second, instead of printing access records")
 	return cmd
 }
 
@@ -96,9 +112,14 @@ func startDemo(vars map[string]string, stderr io.Writer) (*shop, error) {
 func (s *shop) client() string   { return "http://" + reachable(s.gateway.Address("default")) }
 func (s *shop) adminURL() string { return "http://" + reachable(s.admin.Address()) }
 
-func (s *shop) welcome(w io.Writer) {
+func (s *shop) welcome(w io.Writer, traffic float64) {
 	fmt.Fprintf(w, "A shop is open at %s; its admin listener is at %s.\n", s.client(), s.adminURL())
-	fmt.Fprintf(w, "Each request prints its access record below. Stop with Ctrl-C.\n")
+	fmt.Fprintf(w, "See it work in a browser: %s%s\n", s.adminURL(), console.Root)
+	if traffic > 0 {
+		fmt.Fprintf(w, "Visitors send about %g requests a second. Stop with Ctrl-C.\n", traffic)
+	} else {
+		fmt.Fprintf(w, "Each request prints its access record below. Stop with Ctrl-C.\n")
+	}
 	for _, t := range s.services.Tries() {
 		server := s.client()
 		if t.Admin {

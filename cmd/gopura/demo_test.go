@@ -131,7 +131,7 @@ func TestAServiceSeesWhatTheGatewaySays(t *testing.T) {
 func TestWelcomePage(t *testing.T) {
 	s := openShop(t)
 	var b bytes.Buffer
-	s.welcome(&b)
+	s.welcome(&b, 0)
 	for _, try := range s.services.Tries() {
 		server := s.client()
 		if try.Admin {
@@ -184,4 +184,25 @@ func TestDemoConfigurationIsClean(t *testing.T) {
 	if code != 0 || stderr != "" || !strings.HasSuffix(stdout, "no problems\n") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
+}
+
+// Visitors ask until they are sent home.
+func TestDemoTraffic(t *testing.T) {
+	s := openShop(t)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { s.services.Traffic(ctx, s.client(), 500); close(done) }()
+	asked := func() (n uint64) {
+		for _, one := range s.gateway.Services() {
+			n += one.Requests
+		}
+		return n
+	}
+	for end := time.Now().Add(10 * time.Second); asked() < 50; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d requests", asked())
+		}
+	}
+	stop()
+	<-done
 }
