@@ -1,19 +1,19 @@
 // Where the boxes stand: a column each step from the client to the target,
 // each box as near as can be to what leads to it.
 export const columns = ['client', 'listener', 'route', 'service', 'target']
-const share = { client: 104, listener: 132, route: 292, service: 176, target: 196 }
+const share = { client: 104, listener: 148, route: 292, service: 176, target: 196 }
 const top = 34
 
 // layoutOf returns {boxes: id → {x, y, w, h}, width, height, gate, heads}.
 export function layoutOf(model, width, tall) {
   const cols = columns.map((kind) => model.nodes.filter((n) => n.kind === kind))
-  const widths = columns.map((k) => share[k])
-  const boxesWide = widths.reduce((a, b) => a + b, 0)
-  const least = boxesWide + 4 * 52
-  const w = Math.max(width, least)
-  const space = Math.min(150, (w - boxesWide) / 4)
+  const boxesWide = columns.reduce((sum, k) => sum + share[k], 0)
+  const narrow = Math.max(.74, Math.min(1, (width - 4 * 40) / boxesWide)) // boxes shrink before one has to scroll
+  const widths = columns.map((k) => Math.round(share[k] * narrow))
+  const sum = widths.reduce((a, b) => a + b, 0)
+  const w = Math.max(width, sum + 4 * 36)
   // What is left goes to the routes, whose names are the longest.
-  const spare = w - boxesWide - 4 * space
+  const spare = w - sum - 4 * Math.min(150, (w - sum) / 4)
   widths[2] += Math.min(spare * .5, 160)
   const between = (w - widths.reduce((a, b) => a + b, 0)) / 4
 

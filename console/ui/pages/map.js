@@ -47,7 +47,7 @@ function MapView({ topology, traffic, error, services, filter, at }) {
   const layout = useMemo(() => layoutOf(model, Math.max(0, width), tall), [model, width, tall])
   const states = useMemo(() => statesOf(services), [services])
   const chosen = at && model.nodes.find((n) => n.id === at)
-  const lit = useMemo(() => chosen ? reachOf(chosen.id, model.edges) : null, [chosen && chosen.id, model])
+  const lit = useMemo(() => chosen ? reachOf(chosen, model) : null, [chosen && chosen.id, model])
   if (topology.nodes.every((n) => n.kind !== 'route')) return html`<div class="page"><${Nothing}/></div>`
   return html`<div class="map-frame"><div class="map-scroll" ref=${ref} tabindex="0" role="region" aria-label="Map of the architecture">
       ${width > 0 && html`<div class=${'map' + (lit ? ' dim' : '')} style=${{ width: layout.width + 'px', height: layout.height + 'px' }}>
@@ -83,17 +83,21 @@ function statesOf(services) {
   }
 }
 
-function reachOf(id, edges) {
-  const set = new Set([id])
+// reachOf is everything that a box leads to, or that leads to it.
+function reachOf(chosen, { edges, nodes }) {
+  const set = new Set([chosen.id])
+  const gate = chosen.kind === 'client' || chosen.kind === 'listener'
+  if (gate) nodes.forEach((n) => { if (n.kind === 'route') set.add(n.id) })
   const walk = (from, to) => {
-    const queue = [id]
+    const queue = [...set]
     while (queue.length) {
       const at = queue.pop()
       for (const e of edges) if (e[from] === at && !set.has(e[to])) { set.add(e[to]); queue.push(e[to]) }
     }
   }
   walk('from', 'to')
-  walk('to', 'from')
+  if (!gate) walk('to', 'from')
+  for (const n of nodes) if (n.kind === 'client' || n.kind === 'listener' && (!gate || n === chosen || chosen.kind === 'client')) set.add(n.id)
   return set
 }
 

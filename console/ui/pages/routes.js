@@ -1,11 +1,13 @@
 // Routes: all of them with their numbers, and one with everything about it.
-import { html, useMemo, useState } from '../html.js'
+import { html, useEffect, useMemo, useState } from '../html.js'
+import { send } from '../api.js'
 import { pace, usePoll } from '../live.js'
 import { go, href, originPlace, stay } from '../place.js'
 import { whole } from '../format.js'
 import { Grid, useSorted } from '../parts/grid.js'
 import { Charts, latencyColumns, limitedColumn, none, rateColumns, useSparks, ValueTiles } from '../parts/numbers.js'
 import { Excerpt } from '../parts/source.js'
+import { Origin } from '../parts/explanation.js'
 import { Empty, Facts, Head, Health, RouteName, Search, serviceState, Waiting } from '../parts/parts.js'
 
 export function RoutesPage({ place, snapshot }) {
@@ -56,9 +58,23 @@ function One({ name, routes, traffic, generation }) {
           <section class="card"><header><h2>Rules</h2></header><div class="body"><${Facts} of=${[
             ['Methods', r.methods ? r.methods.join(', ') : 'any'], ['Host', r.hosts ? r.hosts.join(', ') : 'any'], ['Path', html`<span class="mono">${r.path}</span>`],
             ['When', r.when && html`<span class="mono">${r.when}</span>`], ['Priority', r.priority], ['Timeout', r.timeout],
-            ['Policies', r.policies && r.policies.length ? html`<span class="tags">${r.policies.map((p) => html`<span class="tag">${p}</span>`)}</span>` : 'none'],
-            ['Stands in', html`<a class="mono" href=${originPlace(r.origin)}>${r.origin}</a>`]]}/></div></section>
+                        ['Stands in', html`<a class="mono" href=${originPlace(r.origin)}>${r.origin}</a>`]]}/></div></section>
         </div>
-        <${Excerpt} origin=${r.origin}/>
+        <div class="stack"><${Policies} r=${r} generation=${generation}/><${Excerpt} origin=${r.origin}/></div>
       </div></div>`
+}
+
+// Policies in the order in which they run, each with its line: told by a
+// rehearsal of a request that the route should take.
+function Policies({ r, generation }) {
+  const [steps, setSteps] = useState(null)
+  useEffect(() => {
+    let gone = false
+    setSteps(null)
+    const url = (r.hosts && !r.hosts[0].startsWith('*') ? 'http://' + r.hosts[0] : '') + r.path.replace(/\{[^}]*\}/g, '1').replace(/\*+$/, 'x')
+    send('POST', '/api/explain', { method: (r.methods || ['GET'])[0], url }).then((x) => { if (!gone && x.route === r.name) setSteps(x.steps) }, () => {})
+    return () => { gone = true }
+  }, [r.name, generation])
+  const list = steps || (r.policies || []).map((policy) => ({ policy }))
+  return html`<section class="card"><header><h2>Policies</h2><span class="muted small">in the order in which they run</span></header><div class="body">${list.length === 0 ? html`<p class="muted">None: whoever asks is sent on.</p>` : html`<table class="plain"><tbody>${list.map((s, i) => html`<tr><td class="num faint">${i + 1}</td><td>${s.policy.replaceAll('_', ' ')}${s.owner && html` <span class="muted">of ${s.owner}</span>`}</td><td class="muted">${s.stage || ''}</td><td class="num"><${Origin} at=${s.origin}/></td></tr>`)}</tbody></table>`}</div></section>`
 }

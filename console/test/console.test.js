@@ -1,0 +1,371 @@
+// The console in a browser, against a real gateway with real traffic:
+//
+//	make test-ui
+//
+// One browser and one gateway serve all tests, which run in the order of this
+// file, as a person would work.
+'use strict'
+const { after, before, test } = require('node:test')
+const assert = require('node:assert/strict')
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const { open } = require('drive')
+const { Gateway, demoEnv, gopura, stopAll, until } = require('./gateways.js')
+
+const token = 'sesame-open-7'
+const hostile = '"><img src=x onerror="window.hacked=1"><script>window.hacked=2</script>'
+const axeSource = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
+
+let gateway, browser, page, stopTraffic, demo
+
+const shopText = () => execFileSync(gopura, ['demo', '--print'], { encoding: 'utf8' })
+  .replace(/^admin: .*$/m, `admin: { address: "\${env:DEMO_ADMIN}", token: ${token} }`)
+  .replace(/^routes:$/m, `routes:\n  - name: '${hostile.replaceAll("'", "''")}'\n    match: GET /hostile/*\n    to: echo\n`)
+
+before(async () => {
+  demo = await demoEnv()
+  gateway = await Gateway.start(shopText(), demo)
+  stopTraffic = gateway.traffic([
+    ['/users/42'], ['/users/42/orders'], ['/profile/42'], ['/users/43/reviews'], ['/nothing/here'], ['/echo?a=1'], ['/account'], ['/users'],
+    ['/hostile/' + encodeURIComponent(hostile), { headers: { 'User-Agent': hostile, Referer: 'http://x/' + hostile } }], ['/users/42'],
+  ], 50)
+  browser = await open()
+  page = await newPage({})
+}, { timeout: 60000 })
+
+after(async () => {
+  if (stopTraffic) stopTraffic()
+  if (browser) await browser.close()
+  await stopAll()
+  if (gateway) fs.rmSync(gateway.dir, { recursive: true, force: true })
+})
+
+// newPage watches for violations of the policy, which the console must not have.
+async function newPage(settings) {
+  const p = await browser.page(settings)
+  await p.addInitScript(() => { window.violations = []; addEventListener('securitypolicyviolation', (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sourceFile + ':' + e.lineNumber)) })
+  return p
+}
+
+const at = (p, hash) => p.evaluate((h) => { location.hash = h }, hash)
+const number = (text) => parseFloat(text.replace('k', 'e3'))
+const logIn = async (p, g = gateway) => {
+  await p.goto(g.admin + '/console/')
+  await p.fill('input[name=token]', token)
+  await p.click('text=Log in')
+  await p.waitForSelector('nav[aria-label=Pages]')
+}
+
+test('a wrong token is told so, the right one opens', async () => {
+  await page.goto(gateway.admin + '/console/#/routes')
+  await page.fill('input[name=token]', 'guess')
+  await page.click('text=Log in')
+  assert.match(await page.textContent('[role=alert]'), /not the token of this gateway/)
+  await page.fill('input[name=token]', token)
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('h1:has-text("Routes")') // where one wanted to go
+  assert.equal(await page.evaluate(() => sessionStorage.getItem('gopura.token')), token)
+  assert.equal(await page.evaluate(() => document.cookie + Object.values(localStorage).join() + location.href.replace(location.origin, '')).then((s) => s.includes(token)), false)
+  await page.reload()
+  await page.waitForSelector('h1:has-text("Routes")') // the session holds
+})
+
+test('the map shows the architecture, and what flows', async () => {
+  await at(page, '#/map')
+  await page.waitForSelector('[data-node="route:GET /profile/{id}"]')
+  for (const id of ['client', 'listener:default', 'service:users', 'service:tips']) assert.ok(await page.$(`[data-node="${id}"]`), id)
+  assert.equal(await page.locator('.node.target').count(), 9)
+  // A composed route fans out to what it calls.
+  for (const s of ['users', 'orders', 'reviews', 'tips']) assert.ok(await page.$(`[data-edge="route:GET /profile/{id}>service:${s}"]`), s)
+  const total = page.locator('[data-total]')
+  await until('the total is about what is sent', async () => number(await total.textContent()) > 20, 20000)
+  const first = await page.locator('.totals').textContent()
+  await until('the numbers move', async () => (await page.locator('.totals').textContent()) !== first, 15000)
+  assert.ok(await page.$('[data-edge="route:GET /profile/{id}>service:tips"] .run'), 'traffic on the edge')
+  await page.click('[data-node="route:GET /profile/{id}"]')
+  await page.waitForSelector('.inspector >> text=Everything about this route')
+  assert.ok(await page.$('.node.out[data-node="service:echo"]'), 'what has nothing to do with it steps back')
+  await page.keyboard.press('Escape')
+  await page.waitForSelector('.inspector', { state: 'detached' })
+  await page.fill('[data-search]', 'tips')
+  await page.waitForSelector('[data-node="service:echo"]', { state: 'detached' })
+  assert.ok(await page.$('[data-node="route:GET /profile/{id}"]'))
+  await page.fill('[data-search]', '')
+})
+
+test('routes: filter, sort, and everything about one', async () => {
+  await at(page, '#/routes')
+  await page.waitForSelector('[role=row] >> text=/users/{id}')
+  await page.keyboard.press('/')
+  await page.keyboard.type('orders')
+  await until('only those that fit', async () => await page.locator('.grid .item').count() === 4) // by path or service; and the composed one
+  await page.fill('[data-search]', '')
+  await page.click('[role=columnheader] >> text=Route')
+  assert.equal(await page.getAttribute('[role=columnheader]:has-text("Route")', 'aria-sort'), 'ascending')
+  await at(page, '#/routes/' + encodeURIComponent('GET /users/{id}'))
+  await page.waitForSelector('.uplot canvas')
+  await until('its numbers', async () => number(await page.locator('.tiles dd').first().textContent()) > 0, 15000)
+  assert.match(await page.textContent('.source'), /match: GET \/users\/\{id\}/)
+  assert.match(await page.textContent('.card:has(h2:text("Policies"))'), /headers.*gopura\.yaml:\d+/)
+})
+
+test('a target is drained and enabled', async () => {
+  await at(page, '#/services/users')
+  await page.click('button:has-text("Drain") >> nth=0')
+  await page.waitForSelector('dialog >> text=gets no new requests')
+  await page.click('dialog button:has-text("Drain")')
+  await page.waitForSelector('td >> text=drained')
+  const drained = async () => (await gateway.api('/api/services', token)).body.find((s) => s.name === 'users').targets.map((t) => t.status).sort().join()
+  assert.equal(await drained(), 'drained,up')
+  await page.click('button:has-text("Enable")')
+  await until('it is up again', async () => await drained() === 'up,up')
+  await page.waitForSelector('td >> text=drained', { state: 'detached' })
+})
+
+test('clients are counted', async () => {
+  await at(page, '#/clients')
+  await until('the one client', async () => /127\.0\.0\.1/.test(await page.textContent('.grid')), 15000)
+  await until('with requests', async () => number((await page.locator('.grid .item .num').nth(1).textContent()).replace(',', '')) > 10, 15000)
+})
+
+test('the tail: live, filtered, paused, explained, and never markup', async () => {
+  await at(page, '#/exchanges')
+  await until('exchanges come', async () => await page.locator('.grid .item').count() > 10)
+  await page.fill('[aria-label^="Status"]', '404')
+  await page.waitForTimeout(900)
+  await until('only 404', async () => {
+    const codes = await page.locator('.grid .item .code').allTextContents()
+    return codes.length > 1 && codes.every((c) => c === '404')
+  })
+  await page.fill('[aria-label^="Status"]', 'no status')
+  await page.waitForSelector('.problem')
+  await page.fill('[aria-label^="Status"]', '')
+  await page.fill('[aria-label^="Path"]', '/hostile')
+  await until('the hostile ones', async () => /%3Cimg|<img/.test(await page.textContent('.grid')))
+  await page.click('.grid .item >> nth=0')
+  await page.waitForSelector('.detail >> text=User agent')
+  const said = await page.textContent('.detail')
+  assert.ok(said.includes('<script>window.hacked=2</script>'), 'the text is shown as it is')
+  assert.equal(await page.evaluate(() => window.hacked), undefined)
+  assert.equal(await page.locator('.detail img, .grid img, .detail script').count(), 0)
+  await page.click('.detail >> text=Explain >> nth=0')
+  await page.waitForSelector('.explanation >> text=takes it')
+  await page.keyboard.press('Escape')
+  await page.fill('[aria-label^="Path"]', '')
+  await until('it goes on', async () => await page.locator('.grid .item').count() > 5)
+  await page.locator('h1').click()
+  await page.keyboard.press('p')
+  await page.waitForSelector('text=Paused')
+  const frozen = await page.textContent('.grid .rows')
+  await page.waitForTimeout(700)
+  assert.equal(await page.textContent('.grid .rows'), frozen)
+  await page.keyboard.press('p')
+  await until('it has caught up', async () => await page.textContent('.grid .rows') !== frozen)
+})
+
+test('the map and the routes show hostile names as text', async () => {
+  for (const hash of ['#/map', '#/routes', '#/routes/' + encodeURIComponent(hostile), '#/map?at=' + encodeURIComponent('route:' + hostile)]) {
+    await at(page, hash)
+    await page.waitForTimeout(300)
+    assert.equal(await page.evaluate(() => window.hacked), undefined)
+    assert.equal(await page.locator('main img, main script').count(), 0, hash)
+  }
+})
+
+test('a request is tried, with its answer and its reasons', async () => {
+  await at(page, '#/try?path=/users/42')
+  await page.fill('[name=path]', '/users/42')
+  await page.click('button:has-text("Send")')
+  await page.waitForSelector('.answer >> text=200')
+  assert.match(await page.textContent('.answer pre'), /Asha Raman/)
+  await page.waitForSelector('.explanation >> text=takes it')
+  await page.fill('[name=headers]', 'this is none')
+  await page.click('button:has-text("Send")')
+  assert.match(await page.textContent('[role=alert]'), /no header field/)
+  await page.fill('[name=headers]', '')
+  await page.fill('[name=path]', '/account')
+  await page.click('button:has-text("Send")')
+  await page.waitForSelector('.answer >> text=401')
+  await page.waitForSelector('.explanation >> text=identity_required')
+})
+
+test('configuration: a problem stands at its line; history, difference, rollback', async () => {
+  const good = gateway.text
+  await at(page, '#/configuration')
+  await page.waitForSelector('.text >> text=# A small shop behind one address.')
+  assert.equal((await page.textContent('.text')).includes(token), false, 'secrets are covered')
+  gateway.write(good.replace('to: orders\n', 'to: order\n'))
+  await page.click('button:has-text("Reload")')
+  await page.waitForSelector('.banner >> text=was refused')
+  await page.waitForSelector('[data-problem]')
+  assert.match(await page.textContent('[data-problem]'), /order/)
+  gateway.write(good.replace('timeout: 3s', 'timeout: 4s'))
+  await page.click('button:has-text("Reload")')
+  await until('the next generation', async () => (await gateway.api('/api/snapshot', token)).body.generation === 2)
+  await page.waitForSelector('.banner', { state: 'detached' })
+  await page.click('button:has-text("History")')
+  await page.waitForSelector('.changes >> text=4s')
+  await page.click('.generations button >> nth=1')
+  await page.click('button:has-text("Roll back to this")')
+  await page.click('dialog button:has-text("Roll back")')
+  await page.waitForSelector('.banner >> text=Rolled back to generation 1')
+  const routes = (await gateway.api('/api/routes', token)).body
+  assert.equal(routes.find((r) => r.name === 'GET /users/{id}/reviews').timeout, '3s')
+  gateway.write(good)
+})
+
+test('limits: the busiest keys, one begins anew', async () => {
+  await at(page, '#/limits')
+  await page.waitForSelector('td >> text=127.0.0.1')
+  await page.click('button:has-text("Reset") >> nth=0')
+  await page.click('dialog button:has-text("Reset")')
+  await page.waitForSelector('.toast >> text=begins anew')
+  await at(page, '#/certificates')
+  await page.waitForSelector('text=No certificates')
+})
+
+test('by keyboard alone', async () => {
+  await at(page, '#/map')
+  await page.waitForSelector('h1:has-text("Map")')
+  await page.keyboard.press('g')
+  await page.keyboard.press('r')
+  await page.waitForSelector('h1:has-text("Routes")')
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1')
+  await page.keyboard.press('?')
+  await page.waitForSelector('dialog >> text=Keys')
+  await page.keyboard.press('Escape')
+  await page.waitForSelector('dialog', { state: 'detached' })
+  await page.focus('.grid')
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('.crumb >> text=Routes')
+  const theme = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+  const before = await theme()
+  await page.keyboard.press('t')
+  assert.notEqual(await theme(), before)
+  await page.keyboard.press('t')
+  assert.equal(await theme(), before)
+})
+
+const pages = ['#/map', '#/routes', '#/routes/' + encodeURIComponent('GET /users/{id}'), '#/services', '#/services/users', '#/clients', '#/exchanges', '#/try', '#/configuration', '#/configuration?tab=history', '#/limits', '#/certificates']
+
+for (const colorScheme of ['light', 'dark']) {
+  test('axe finds nothing in the ' + colorScheme + ' theme', async () => {
+    const p = await newPage({ colorScheme })
+    await p.goto(gateway.admin + '/console/')
+    await p.waitForSelector('input[name=token]')
+    await axe(p, 'login')
+    await logIn(p)
+    for (const hash of pages) {
+      await at(p, hash)
+      await p.waitForTimeout(500)
+      await axe(p, hash)
+    }
+    await at(p, '#/exchanges')
+    await p.click('.grid .item >> nth=0')
+    await axe(p, 'an exchange')
+    await at(p, '#/map?at=' + encodeURIComponent('service:users'))
+    await p.waitForSelector('.inspector')
+    await axe(p, 'a box of the map')
+    assert.deepEqual(await p.evaluate(() => window.violations), [])
+    await p.context().close()
+  })
+}
+
+async function axe(p, what) {
+  await p.evaluate(axeSource + ';0')
+  const found = await p.evaluate(() => axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }).then((r) => r.violations.map((v) => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200) + ' ' + ((n.any[0] || n.all[0] || {}).message || '')).join(' | '))))
+  assert.deepEqual(found, [], what)
+}
+
+test('on a telephone nothing is cut off', async () => {
+  const p = await newPage({ viewport: { width: 390, height: 800 } })
+  await logIn(p)
+  for (const hash of pages) {
+    await at(p, hash)
+    await p.waitForTimeout(250)
+    assert.ok(await p.evaluate(() => document.documentElement.scrollWidth <= innerWidth), hash + ' is wider than the screen')
+  }
+  await p.context().close()
+})
+
+test('1,000 routes are quick', async () => {
+  let text = `listen: "\${env:DEMO_LISTEN}"\nadmin: { address: "\${env:DEMO_ADMIN}", token: ${token} }\naccess_log: off\nservices:\n`
+  for (let i = 0; i < 120; i++) text += `  svc-${i}: [http://127.0.0.1:${20000 + i}, http://127.0.0.1:${21000 + i}]\n`
+  text += 'routes:\n'
+  for (let i = 0; i < 1000; i++) text += `  - { match: "GET /api/team-${i % 17}/thing-${i}/{id}", to: svc-${i % 120} }\n`
+  const big = await Gateway.start(text, {})
+  const p = await newPage({})
+  await logIn(p, big)
+  await p.waitForSelector('.node.route')
+  assert.ok(await p.locator('.node').count() < 200, 'few boxes stand for many routes')
+  await p.waitForTimeout(1000)
+  const took = {}
+  took['filter the map'] = await interact(p, () => type('[data-search]', 'thing-77'))
+  await p.waitForSelector('[data-node="route:GET /api/team-9/thing-77/{id}"]')
+  await p.fill('[data-search]', '')
+  took['choose a box'] = await interact(p, () => document.querySelector('.node.route').click())
+  await at(p, '#/routes')
+  await p.waitForSelector('.grid .item')
+  await p.waitForTimeout(500)
+  assert.ok(await p.locator('.grid .item').count() < 80, 'only rows in sight are in the document')
+  took['filter routes'] = await interact(p, () => type('[data-search]', 'team-3/'))
+  took['sort routes'] = await interact(p, () => document.querySelector('[role=columnheader] button').click())
+  await p.fill('[data-search]', '')
+  took['scroll routes'] = await interact(p, () => { document.querySelector('.grid').scrollTop = 20000 })
+  took['go to services'] = await interact(p, () => { location.hash = '#/services' })
+  await big.stop()
+  await p.waitForSelector('.banner >> text=does not answer', { timeout: 12000 })
+  browser.complaints() // of the gateway that is gone
+  await p.context().close()
+  console.log('# milliseconds: ' + Object.entries(took).map(([k, v]) => `${k} ${v.toFixed(0)}`).join(', '))
+  for (const [what, ms] of Object.entries(took)) assert.ok(ms < 100, `${what} took ${ms} ms`)
+})
+
+// interact measures an act from its event to the frame after it has been drawn:
+// the best of three, since the machine has other things to do.
+async function interact(p, act) {
+  const times = []
+  for (let i = 0; i < 3; i++) {
+    times.push(await p.evaluate(async (source) => {
+      window.type = (selector, text) => { const el = document.querySelector(selector); el.value = text + (el.value === text ? ' ' : ''); el.dispatchEvent(new Event('input', { bubbles: true })) }
+      const begin = performance.now()
+      eval_(source)
+      await new Promise((r) => requestAnimationFrame(() => { const c = new MessageChannel(); c.port1.onmessage = r; c.port2.postMessage(0) }))
+      return performance.now() - begin
+      function eval_(name) { window.acts[name]() }
+    }, await named(p, act)))
+    await p.waitForTimeout(80)
+  }
+  return Math.min(...times)
+}
+
+// named puts an act into the page under a name: the page's policy allows no eval.
+let acts = 0
+async function named(p, act) {
+  const name = 'act' + ++acts
+  await p.evaluate(`(window.acts ||= {}).${name} = ${act}; 0`)
+  return name
+}
+
+test('a token that is changed ends the session, and says so', async () => {
+  await at(page, '#/services')
+  await page.waitForSelector('.grid .item')
+  gateway.write(gateway.text.replace(token, 'sesame-close-8'))
+  await gateway.api('/api/reload', token, { method: 'POST' })
+  await page.waitForSelector('text=no longer accepted')
+  await page.fill('input[name=token]', 'sesame-close-8')
+  await page.click('text=Log in')
+  await page.waitForSelector('h1:has-text("Services")') // where one was
+  await page.click('[aria-label="Log out"]')
+  await page.waitForSelector('text=You have logged out')
+  assert.equal(await page.evaluate(() => sessionStorage.getItem('gopura.token')), null)
+})
+
+test('nothing was complained about', async () => {
+  assert.deepEqual(await page.evaluate(() => window.violations), [])
+  // The browser notes every answer that is no success; these were asked for.
+  const expected = [/status of 401/, /status of 422/, /status of 400 .*/, /status of 404/]
+  const rest = browser.complaints().filter((c) => !(c.kind === 'console' && /^Failed to load resource/.test(c.text) && /\/api\//.test(c.url) && expected.some((e) => e.test(c.text))))
+  assert.deepEqual(rest, [])
+})
