@@ -19,12 +19,12 @@ const axeSource = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'
 let gateway, browser, page, stopTraffic, demo
 
 const shopText = () => execFileSync(gopura, ['demo', '--print'], { encoding: 'utf8' })
-  .replace(/^admin: .*$/m, `admin: { address: "\${env:DEMO_ADMIN}", token: ${token} }`)
+  .replace(/^admin: .*$/m, `admin: { address: "\${env:DEMO_ADMIN}", token: "\${file:token}" }`)
   .replace(/^routes:$/m, `routes:\n  - name: '${hostile.replaceAll("'", "''")}'\n    match: GET /hostile/*\n    to: echo\n`)
 
 before(async () => {
   demo = await demoEnv()
-  gateway = await Gateway.start(shopText(), demo)
+  gateway = await Gateway.start(shopText(), demo, token)
   stopTraffic = gateway.traffic([
     ['/users/42'], ['/users/42/orders'], ['/profile/42'], ['/users/43/reviews'], ['/nothing/here'], ['/echo?a=1'], ['/account'], ['/users'],
     ['/hostile/' + encodeURIComponent(hostile), { headers: { 'User-Agent': hostile, Referer: 'http://x/' + hostile } }], ['/users/42'],
@@ -78,9 +78,9 @@ test('the map shows the architecture, and what flows', async () => {
   // A composed route fans out to what it calls.
   for (const s of ['users', 'orders', 'reviews', 'tips']) assert.ok(await page.$(`[data-edge="route:GET /profile/{id}>service:${s}"]`), s)
   const total = page.locator('[data-total]')
-  await until('the total is about what is sent', async () => number(await total.textContent()) > 20, 20000)
+  await until('the total is about what is sent', async () => number(await total.textContent()) > 20)
   const first = await page.locator('.totals').textContent()
-  await until('the numbers move', async () => (await page.locator('.totals').textContent()) !== first, 15000)
+  await until('the numbers move', async () => (await page.locator('.totals').textContent()) !== first)
   assert.ok(await page.$('[data-edge="route:GET /profile/{id}>service:tips"] .run'), 'traffic on the edge')
   await page.click('[data-node="route:GET /profile/{id}"]')
   await page.waitForSelector('.inspector >> text=Everything about this route')
@@ -95,7 +95,7 @@ test('the map shows the architecture, and what flows', async () => {
 
 test('routes: filter, sort, and everything about one', async () => {
   await at(page, '#/routes')
-  await page.waitForSelector('[role=row] >> text=/users/{id}')
+  await page.waitForSelector('.grid .item >> text="/users/{id}"')
   await page.keyboard.press('/')
   await page.keyboard.type('orders')
   await until('only those that fit', async () => await page.locator('.grid .item').count() === 4) // by path or service; and the composed one
@@ -104,7 +104,7 @@ test('routes: filter, sort, and everything about one', async () => {
   assert.equal(await page.getAttribute('[role=columnheader]:has-text("Route")', 'aria-sort'), 'ascending')
   await at(page, '#/routes/' + encodeURIComponent('GET /users/{id}'))
   await page.waitForSelector('.uplot canvas')
-  await until('its numbers', async () => number(await page.locator('.tiles dd').first().textContent()) > 0, 15000)
+  await until('its numbers', async () => number(await page.locator('.tiles dd').first().textContent()) > 0)
   assert.match(await page.textContent('.source'), /match: GET \/users\/\{id\}/)
   assert.match(await page.textContent('.card:has(h2:text("Policies"))'), /headers.*gopura\.yaml:\d+/)
 })
@@ -124,8 +124,8 @@ test('a target is drained and enabled', async () => {
 
 test('clients are counted', async () => {
   await at(page, '#/clients')
-  await until('the one client', async () => /127\.0\.0\.1/.test(await page.textContent('.grid')), 15000)
-  await until('with requests', async () => number((await page.locator('.grid .item .num').nth(1).textContent()).replace(',', '')) > 10, 15000)
+  await until('the one client', async () => /127\.0\.0\.1/.test(await page.textContent('.grid')))
+  await until('with requests', async () => number((await page.locator('.grid .item .num').nth(1).textContent()).replace(',', '')) > 10)
 })
 
 test('the tail: live, filtered, paused, explained, and never markup', async () => {
@@ -193,12 +193,11 @@ test('configuration: a problem stands at its line; history, difference, rollback
   const good = gateway.text
   await at(page, '#/configuration')
   await page.waitForSelector('.text >> text=# A small shop behind one address.')
-  assert.equal((await page.textContent('.text')).includes(token), false, 'secrets are covered')
   gateway.write(good.replace('to: orders\n', 'to: order\n'))
   await page.click('button:has-text("Reload")')
   await page.waitForSelector('.banner >> text=was refused')
-  await page.waitForSelector('[data-problem]')
-  assert.match(await page.textContent('[data-problem]'), /order/)
+  await page.waitForSelector('[data-problem].bad')
+  assert.match(await page.textContent('[data-problem].bad'), /order/)
   gateway.write(good.replace('timeout: 3s', 'timeout: 4s'))
   await page.click('button:has-text("Reload")')
   await until('the next generation', async () => (await gateway.api('/api/snapshot', token)).body.generation === 2)
@@ -290,11 +289,11 @@ test('on a telephone nothing is cut off', async () => {
 })
 
 test('1,000 routes are quick', async () => {
-  let text = `listen: "\${env:DEMO_LISTEN}"\nadmin: { address: "\${env:DEMO_ADMIN}", token: ${token} }\naccess_log: off\nservices:\n`
+  let text = `listen: "\${env:DEMO_LISTEN}"\nadmin: { address: "\${env:DEMO_ADMIN}", token: "\${file:token}" }\naccess_log: off\nservices:\n`
   for (let i = 0; i < 120; i++) text += `  svc-${i}: [http://127.0.0.1:${20000 + i}, http://127.0.0.1:${21000 + i}]\n`
   text += 'routes:\n'
   for (let i = 0; i < 1000; i++) text += `  - { match: "GET /api/team-${i % 17}/thing-${i}/{id}", to: svc-${i % 120} }\n`
-  const big = await Gateway.start(text, {})
+  const big = await Gateway.start(text, {}, token)
   const p = await newPage({})
   await logIn(p, big)
   await p.waitForSelector('.node.route')
@@ -322,22 +321,26 @@ test('1,000 routes are quick', async () => {
   for (const [what, ms] of Object.entries(took)) assert.ok(ms < 100, `${what} took ${ms} ms`)
 })
 
-// interact measures an act from its event to the frame after it has been drawn:
-// the best of three, since the machine has other things to do.
+// interact measures how long an act keeps the page from doing anything else, in
+// time of its processor, since the machine has other things to do.
 async function interact(p, act) {
-  const times = []
+  const name = await named(p, act)
+  const session = await p.context().newCDPSession(p)
+  await session.send('Performance.enable', { timeDomain: 'threadTicks' })
+  const busy = async () => 1000 * (await session.send('Performance.getMetrics')).metrics.find((m) => m.name === 'TaskDuration').value
+  let best = Infinity
   for (let i = 0; i < 3; i++) {
-    times.push(await p.evaluate(async (source) => {
+    const begin = await busy()
+    await p.evaluate(async (name) => {
       window.type = (selector, text) => { const el = document.querySelector(selector); el.value = text + (el.value === text ? ' ' : ''); el.dispatchEvent(new Event('input', { bubbles: true })) }
-      const begin = performance.now()
-      eval_(source)
+      window.acts[name]()
       await new Promise((r) => requestAnimationFrame(() => { const c = new MessageChannel(); c.port1.onmessage = r; c.port2.postMessage(0) }))
-      return performance.now() - begin
-      function eval_(name) { window.acts[name]() }
-    }, await named(p, act)))
+    }, name)
+    best = Math.min(best, await busy() - begin)
     await p.waitForTimeout(80)
   }
-  return Math.min(...times)
+  await session.detach()
+  return best
 }
 
 // named puts an act into the page under a name: the page's policy allows no eval.
@@ -351,7 +354,7 @@ async function named(p, act) {
 test('a token that is changed ends the session, and says so', async () => {
   await at(page, '#/services')
   await page.waitForSelector('.grid .item')
-  gateway.write(gateway.text.replace(token, 'sesame-close-8'))
+  fs.writeFileSync(gateway.dir + '/token', 'sesame-close-8')
   await gateway.api('/api/reload', token, { method: 'POST' })
   await page.waitForSelector('text=no longer accepted')
   await page.fill('input[name=token]', 'sesame-close-8')

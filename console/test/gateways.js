@@ -12,14 +12,14 @@ const path = require('node:path')
 const gopura = process.env.GOPURA
 const children = []
 
-// run starts gopura and resolves with what it has said once that has what is
-// waited for.
+// run starts gopura and resolves once it has said what is waited for.
 function run(args, env, wanted) {
   const child = spawn(gopura, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   child.said = ''
   return new Promise((resolve, reject) => {
-    const hear = (data) => { child.said = (child.said + data).slice(-100000); if (!wanted || wanted.test(child.said)) resolve(child) }
+    const hear = (data) => { child.said = (child.said + data).slice(-100000); if (wanted && wanted.test(child.said)) resolve(child) }
+    if (!wanted) resolve(child)
     child.stdout.on('data', hear)
     child.stderr.on('data', hear)
     child.on('exit', (code) => reject(new Error(`gopura ${args.join(' ')} ended with ${code}: ${child.said}`)))
@@ -35,7 +35,7 @@ const freePort = () => new Promise((resolve, reject) => {
   s.on('error', reject)
 })
 
-async function until(what, f, ms = 10000) {
+async function until(what, f, ms = 30000) {
   for (const end = Date.now() + ms; ;) {
     let last
     try { last = await f(); if (last) return last } catch (e) { last = e }
@@ -60,19 +60,20 @@ async function demoEnv() {
 
 // Gateway is one that runs from a file.
 class Gateway {
-  static async start(text, env) {
+  static async start(text, env, token) {
     const g = new Gateway()
     g.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'gopura-console-'))
     g.file = path.join(g.dir, 'gopura.yaml')
     g.clientPort = await freePort()
     g.adminPort = await freePort()
     g.env = { ...env, DEMO_LISTEN: '127.0.0.1:' + g.clientPort, DEMO_ADMIN: '127.0.0.1:' + g.adminPort, DEMO_ACCESS_LOG: '/dev/null' }
+    fs.writeFileSync(path.join(g.dir, 'token'), token)
     g.write(text)
     await g.up()
     return g
   }
   async up() {
-    this.child = await run(['run', '-c', this.file], this.env, /./)
+    this.child = await run(['run', '-c', this.file], this.env)
     await until('the gateway is ready', async () => (await fetch(this.admin + '/readyz')).ok)
   }
   get admin() { return 'http://127.0.0.1:' + this.adminPort }

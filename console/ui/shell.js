@@ -72,7 +72,7 @@ function Frame({ leave }) {
 function Side({ page, snapshot, leave, help }) {
   const s = snapshot.data
   const problems = s ? (s.warnings || []).length : 0
-  return html`<div class="side">
+  return html`<header class="side">
     <a class="brand" href=${href('map')}><img src="icon.svg" alt=""/><span>Gopura</span></a>
     <nav aria-label="Pages">${pages.map(([id, title, letter]) => html`<a href=${href(id)} aria-current=${id === page ? 'page' : undefined}><${Icon} name=${id}/><span class="clip">${title}</span>${
       id === 'configuration' && s && (s.last_error || problems > 0) ? html`<span class="mark" title=${s.last_error ? 'the last change was refused' : problems + ' warnings'}><${Shape} state=${s.last_error ? 'bad' : 'warn'} size=${9}/></span>` : html`<kbd aria-hidden="true">g ${letter}</kbd>`}</a>`)}</nav>
@@ -85,7 +85,7 @@ function Side({ page, snapshot, leave, help }) {
     </div>`}
     <div class="tools"><${ThemeButton}/><button class="plain" title="Keys (?)" aria-label="Keys" onClick=${help}><${Icon} name="help"/></button>${
       hasToken() && html`<button class="plain" title="Log out" aria-label="Log out" onClick=${leave}><${Icon} name="out"/></button>`}</div>
-  </div>`
+  </header>`
 }
 
 function Banners({ snapshot }) {

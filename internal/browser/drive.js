@@ -30,7 +30,7 @@ async function open(options = {}) {
     async page(settings = {}) {
       const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce', ...settings })
       const page = await context.newPage()
-      page.setDefaultTimeout(10000)
+      page.setDefaultTimeout(30000) // machines that build something else are slow
       page.on('console', (m) => { if (m.type() === 'error') list.push({ kind: 'console', text: m.text(), url: m.location().url }) })
       page.on('pageerror', (e) => list.push({ kind: 'exception', text: String(e.stack || e), url: page.url() }))
       page.on('request', (r) => {

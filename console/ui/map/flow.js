@@ -2,6 +2,16 @@
 
 const zero = { rate: 0, errors: 0, refused: 0, limited: 0, in_flight: 0 }
 
+const sums = new WeakMap() // sample → id of a box → its sum
+
+function once(traffic, id, sum) {
+  let m = sums.get(traffic)
+  if (!m) sums.set(traffic, m = new Map())
+  let v = m.get(id)
+  if (!v) m.set(id, v = sum())
+  return v
+}
+
 // flowOf sums the values of what a node stands for. A latency of many is the
 // worst of them.
 export function flowOf(traffic, node) {
@@ -9,9 +19,11 @@ export function flowOf(traffic, node) {
   const ids = node.members || [node.id]
   if (node.kind === 'client') return traffic.total || zero
   if (ids.length === 1) return traffic.nodes[ids[0]] || zero
-  const sum = { ...zero }
-  for (const id of ids) add(sum, traffic.nodes[id])
-  return sum
+  return once(traffic, node.id + ids.length, () => {
+    const sum = { ...zero }
+    for (const id of ids) add(sum, traffic.nodes[id])
+    return sum
+  })
 }
 
 function add(sum, v) {
@@ -20,8 +32,11 @@ function add(sum, v) {
   for (const k of ['p50_ms', 'p95_ms', 'p99_ms']) if (v[k] != null) sum[k] = Math.max(sum[k] || 0, v[k])
 }
 
-export function edgeFlow(traffic, edge, nodes) {
-  if (!traffic) return zero
+export function edgeFlow(traffic, edge) {
+  return traffic ? once(traffic, edge.id + edge.of.length, () => sumOf(traffic, edge)) : zero
+}
+
+function sumOf(traffic, edge) {
   const sum = { ...zero }
   for (const id of edge.of) {
     if (traffic.edges[id]) add(sum, traffic.edges[id])

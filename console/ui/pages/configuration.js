@@ -36,7 +36,7 @@ function Files({ c, place }) {
   const all = useMemo(() => [...refused, ...(c.warnings || [])], [c])
   const name = place.query.get('file') || (refused[0] && refused[0].file) || (c.texts[0] && c.texts[0].name)
   const text = c.texts.find((t) => t.name === name) || c.texts[0]
-  const line = +place.query.get('line') || 0
+  const line = +place.query.get('line') || (refused[0] && refused[0].file === name && refused[0].line) || 0
   if (!text) return html`<div class="page"><${Empty} title="No file at hand"><p>The configuration did not come from files.</p><//></div>`
   return html`<div class="page fill">
     ${c.refused && html`<${Problem} title=${`The files were changed and refused ${ago(c.refused.at)}; generation ${c.generation} stays in force`}>
