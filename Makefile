@@ -30,8 +30,13 @@ test: ## run what CI runs: formatting, vet, and every test, with the race detect
 	./scripts/test
 
 .PHONY: test-ui
-test-ui: ## drive the protocols with a browser: gRPC-Web, Connect, WebSockets, event streams
+test-ui: ## drive the console, and the protocols (gRPC-Web, Connect, WebSockets, event streams) with a browser
+	./scripts/test-ui
 	./scripts/test-browser
+
+.PHONY: pictures
+pictures: ## make the pictures of the console (docs/img/console-*.png)
+	./scripts/console-pictures
 
 .PHONY: bench
 bench: ## measure against other proxies (ARGS='-only plain,gopura')

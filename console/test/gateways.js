@@ -67,7 +67,7 @@ class Gateway {
     g.clientPort = await freePort()
     g.adminPort = await freePort()
     g.env = { ...env, DEMO_LISTEN: '127.0.0.1:' + g.clientPort, DEMO_ADMIN: '127.0.0.1:' + g.adminPort, DEMO_ACCESS_LOG: '/dev/null' }
-    fs.writeFileSync(path.join(g.dir, 'token'), token)
+    if (token) fs.writeFileSync(path.join(g.dir, 'token'), token)
     g.write(text)
     await g.up()
     return g
