@@ -49,7 +49,8 @@ function MapView({ topology, traffic, error, services, filter, at }) {
   const chosen = at && model.nodes.find((n) => n.id === at)
   const lit = useMemo(() => chosen ? reachOf(chosen, model) : null, [chosen && chosen.id, model])
   if (topology.nodes.every((n) => n.kind !== 'route')) return html`<div class="page"><${Nothing}/></div>`
-  return html`<div class="map-frame"><div class="map-scroll" ref=${ref} tabindex="0" role="region" aria-label="Map of the architecture">
+  // Beside many boxes there is no room, and moving them all takes its time: over them.
+  return html`<div class=${'map-frame' + (model.nodes.length > 100 ? ' over' : '')}><div class="map-scroll" ref=${ref} tabindex="0" role="region" aria-label="Map of the architecture">
       ${width > 0 && html`<div class=${'map' + (lit ? ' dim' : '')} style=${{ width: layout.width + 'px', height: layout.height + 'px' }}>
         <${Edges} model=${model} layout=${layout} traffic=${traffic} lit=${lit}/>
         ${layout.heads.map((h) => html`<div class="map-head" style=${{ left: h.x + 'px', width: h.w + 'px' }}>${heading(h.kind, model)}</div>`)}

@@ -51,9 +51,9 @@ function One({ name, routes, traffic, generation }) {
     <div class="page"><${ValueTiles} v=${v} latency/><${Charts} id=${'route:' + name}/>
       <div class="cols">
         <div class="stack">
-          <section class="card"><header><h2>Where it goes</h2></header><div class="body">${edges.length ? html`<table class="plain"><thead><tr><th>Service</th><th>${edges.some((e) => e.label) ? 'As' : ''}</th><th>State</th></tr></thead><tbody>${edges.map((e) => {
+          <section class="card"><header><h2>Where it goes</h2></header><div class="body">${edges.length ? html`<table class="plain"><thead><tr><th>Service</th><th>As</th><th>State</th></tr></thead><tbody>${edges.map((e) => {
             const service = e.to.slice(8), s = (services.data || []).find((x) => x.name === service)
-            return html`<tr><td><a href=${href('services', service)}>${service}</a></td><td class="muted">${e.label}</td><td><${Health} state=${serviceState(s)}/></td></tr>`
+            return html`<tr><td><a href=${href('services', service)}>${service}</a></td><td class="muted">${e.label || 'the only one'}</td><td><${Health} state=${serviceState(s)}/></td></tr>`
           })}</tbody></table>` : html`<p>${r.to}</p>`}</div></section>
           <section class="card"><header><h2>Rules</h2></header><div class="body"><${Facts} of=${[
             ['Methods', r.methods ? r.methods.join(', ') : 'any'], ['Host', r.hosts ? r.hosts.join(', ') : 'any'], ['Path', html`<span class="mono">${r.path}</span>`],
