@@ -12,7 +12,7 @@ async function main() {
   const text = execFileSync(gopura, ['demo', '--print'], { encoding: 'utf8' })
   const gateway = await Gateway.start(text, await demoEnv())
   let i = 0
-  const paths = ['/users/42', '/users/43', '/users/42/orders', '/users/44/reviews', '/profile/42', '/products/tea-01', '/products', '/orders', '/echo?a=1', '/users', '/hello', '/profile/44', '/account', '/', '/products/tea-99', '/users/43/orders', '/nothing/here', '/members/42']
+  const paths = ['/users/42', '/users/43', '/users/42/orders', '/users/41/reviews', '/profile/42', '/products/tea-01', '/products', '/orders', '/echo?a=1', '/users', '/hello', '/profile/41', '/account', '/', '/products/tea-99', '/users/43/orders', '/nothing/here', '/members/42']
   const start = Date.now()
   let on = true
   const visit = () => {

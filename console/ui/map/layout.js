@@ -1,7 +1,7 @@
 // Where the boxes stand: a column each step from the client to the target,
 // each box as near as can be to what leads to it.
 export const columns = ['client', 'listener', 'route', 'service', 'target']
-const share = { client: 104, listener: 148, route: 292, service: 176, target: 196 }
+const share = { client: 104, listener: 176, route: 272, service: 168, target: 206 }
 const top = 34
 
 // layoutOf returns {boxes: id → {x, y, w, h}, width, height, gate, heads}.

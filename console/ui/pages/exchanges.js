@@ -78,6 +78,8 @@ const columns = [
   { title: 'Took', width: '70px', num: true, of: (r) => ms(r.duration_ms) },
 ]
 
+const few = columns.filter((c) => !['Service', 'Client', 'Code'].includes(c.title)) // beside one that is open
+
 export function ExchangesPage({ place }) {
   const filters = useMemo(() => Object.fromEntries(fields.map(([k]) => [k, place.query.get(k)]).filter(([, v]) => v)), [place.query.toString()])
   const [paused, setPaused] = useState(false)
@@ -104,7 +106,7 @@ export function ExchangesPage({ place }) {
       </div>
       ${tail.error && html`<${Problem} error=${tail.error} warning=${tail.error.status === 400}/>`}
       <div class=${'split grow' + (open ? ' two' : '')}>
-        <${Grid} label="Exchanges, the newest first" rows=${rows} columns=${columns} keyOf=${(r) => r.key} height=${31} stick least=${820} chosen=${open && open.key} onOpen=${(r) => setOpen(r)}
+        <${Grid} label="Exchanges, the newest first" rows=${rows} columns=${open ? few : columns} keyOf=${(r) => r.key} height=${31} stick least=${open ? 420 : 820} chosen=${open && open.key} onOpen=${(r) => setOpen(r)}
           empty=${html`<${Empty} title=${filtered || term ? 'Nothing like that has passed yet' : 'Waiting for the first exchange'}><p>${filtered || term ? 'All filters must hold. What passes from now on appears here at once.' : 'What passes the gateway appears here as it ends. Nothing is kept when nobody looks.'}</p>${!filtered && html`<p><a href="#/try">Send a request yourself</a></p>`}<//>`}/>
         ${open && html`<${Detail} r=${open} onClose=${() => setOpen(null)}/>`}
       </div>

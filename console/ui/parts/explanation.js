@@ -15,7 +15,7 @@ const Saw = ({ list }) => (list || []).map((s) => html`<div class="saw mono"><sp
 const Changes = ({ list, of }) => (list || []).map((l) => html`<div class=${'change mono ' + (l[0] === '+' ? 'plus' : l[0] === '-' ? 'minus' : '')}>${of && html`<span class="muted">${of} </span>`}${l}</div>`)
 
 function Step({ s }) {
-  return html`<li class=${'step ' + (verdicts[s.verdict] || 'off')}><span class="pin"><${Shape} state=${verdicts[s.verdict] || 'off'}/></span>
+  return html`<li class=${'step is-' + (verdicts[s.verdict] || 'off')}><span class="pin"><${Shape} state=${verdicts[s.verdict] || 'off'}/></span>
     <div class="top"><b>${s.policy}</b>${s.owner && html`<span class="muted">${s.owner}</span>`}<span class=${verdicts[s.verdict] === 'bad' ? 'bad' : 'muted'}>${s.verdict}${s.status ? ` with ${s.status}` : ''}${s.code ? ' ' + s.code : ''}</span>${s.shadowed && html`<span class="tag">only noted</span>`}<${Origin} at=${s.origin}/></div>
     ${s.reason && html`<p>${s.reason}</p>`}
     <${Saw} list=${s.saw}/>${(s.notes || []).map((n) => html`<p class="muted">${n}</p>`)}
