@@ -13,8 +13,8 @@ const gopura = process.env.GOPURA
 const children = []
 
 // run starts gopura and resolves once it has said what is waited for.
-function run(args, env, wanted) {
-  const child = spawn(gopura, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+function run(args, env, wanted, cwd) {
+  const child = spawn(gopura, args, { env: { ...process.env, ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   child.said = ''
   return new Promise((resolve, reject) => {
@@ -73,7 +73,7 @@ class Gateway {
     return g
   }
   async up() {
-    this.child = await run(['run', '-c', this.file], this.env)
+    this.child = await run(['run', '-c', 'gopura.yaml'], this.env, null, this.dir)
     await until('the gateway is ready', async () => (await fetch(this.admin + '/readyz')).ok)
   }
   get admin() { return 'http://127.0.0.1:' + this.adminPort }

@@ -28,7 +28,7 @@ async function main() {
   await wait(2500)
   const browser = await open()
   for (const theme of ['light', 'dark']) {
-    const page = await browser.page({ colorScheme: theme, viewport: { width: 1360, height: 850 } })
+    const page = await browser.page({ colorScheme: theme, viewport: { width: 1280, height: 820 } })
     const shot = async (name, hash, settle = 2500, act) => {
       await page.goto('about:blank')
       await page.goto(gateway.admin + '/console/' + hash)
@@ -39,7 +39,9 @@ async function main() {
     await shot('map', '#/map', 8000)
     await shot('exchanges', '#/exchanges', 4000, async () => {
       await page.click('[data-pause]')
+      await page.fill('[data-search]', '/account')
       await page.click('.grid .item:has-text("/account") >> nth=0')
+      await page.fill('[data-search]', '')
       await page.click('.detail >> text=Explain >> nth=0')
       await page.waitForSelector('.explanation')
     })

@@ -42,3 +42,6 @@ export function originPlace(origin) {
   const m = /^(.*?):(\d+)(?::\d+)?$/.exec(origin || '')
   return m ? href('configuration', null, { file: m[1], line: m[2] }) : href('configuration')
 }
+
+// brief is an origin without the folder of its file and without the column.
+export const brief = (origin) => (origin || '').replace(/^.*\//, '').replace(/^(.*:\d+):\d+$/, '$1')

@@ -2,7 +2,7 @@
 import { html, useMemo, useState } from '../html.js'
 import { pace, usePoll } from '../live.js'
 import { query } from '../api.js'
-import { href, originPlace, stay } from '../place.js'
+import { brief, href, originPlace } from '../place.js'
 import { count, ms, share, whole } from '../format.js'
 import { Chart } from '../parts/chart.js'
 import { Grid } from '../parts/grid.js'
@@ -28,7 +28,7 @@ export function Inspector({ node, model, topology, traffic, states, onClose }) {
       ['In flight', v.in_flight ? whole(v.in_flight) : null],
       ['Connections', v.connections != null ? whole(v.connections) : null],
       ['Policies', node.policies && node.policies.length ? node.policies.join(', ') : null],
-      ['Stands in', node.origin && html`<a class="mono" href=${originPlace(node.origin)}>${node.origin}</a>`],
+      ['Stands in', node.origin && html`<a class="mono" href=${originPlace(node.origin)} title=${node.origin}>${brief(node.origin)}</a>`],
     ]}/>
     ${!node.members && html`<${Lines} id=${node.kind === 'client' ? 'total' : node.id} kind=${node.kind}/>`}
     ${members && html`<${Members} list=${members} traffic=${traffic}/>`}

@@ -20,7 +20,7 @@ export function CertificatesPage() {
   const now = Date.now()
   return html`<${Head} title="Certificates"/>
     <${Waiting} poll=${poll}><div class="page">
-      ${(poll.data || []).length === 0 && html`<section class="card"><${Empty} title="No certificates"><p>No listener speaks TLS. With <code>tls</code> a listener gets them from files, or from an authority by ACME:</p><pre>listen:
+      ${(poll.data || []).length === 0 && html`<section class="card"><${Empty} title="No certificates"><p>No listener speaks TLS. With <code>tls</code> a listener gets them from files, or from an authority by ACME:</p><pre tabindex="0">listen:
   public: { address: :443, tls: { acme: { domains: shop.example.com } } }</pre><//></section>`}
       <div class="cols">${[...(poll.data || [])].sort((a, b) => Date.parse(a.not_after || 0) - Date.parse(b.not_after || 0)).map((c) => {
         const [state, word, part] = lifeOf(c, now)

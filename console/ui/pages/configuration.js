@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useRef, useState } from '../html.js'
 import { send } from '../api.js'
 import { pace, refresh, usePoll } from '../live.js'
-import { stay } from '../place.js'
+import { brief, stay } from '../place.js'
 import { ago, clock, date, whole } from '../format.js'
 import { Line } from '../parts/source.js'
 import { Choice, Confirm, Empty, Head, Icon, Problem, toast, Waiting } from '../parts/parts.js'
@@ -44,7 +44,7 @@ function Files({ c, place }) {
     <div class="files grow">
       <div class="file-list">${c.texts.map((t) => {
         const n = all.filter((p) => p.file === t.name).length
-        return html`<button class="plain" aria-pressed=${t === text ? 'true' : 'false'} onClick=${() => stay({ file: t.name, line: '' })}><span class="clip">${t.name}</span>${n > 0 && html`<span class="tag">${n}</span>`}</button>`
+        return html`<button class="plain" aria-pressed=${t === text ? 'true' : 'false'} onClick=${() => stay({ file: t.name, line: '' })}><span class="clip" title=${t.name}>${t.name.replace(/^.*\//, '')}</span>${n > 0 && html`<span class="tag">${n}</span>`}</button>`
       })}
       ${all.length > 0 && html`<h3>Warnings and problems</h3>${all.map((p) => html`<button class="plain note" onClick=${() => stay({ file: p.file, line: p.line })}><span class=${p.warning ? 'warn' : 'bad'}><${Icon} name="warn" size=${13}/></span><span>${p.message}<span class="faint"> ${p.line ? 'line ' + p.line : ''}</span></span></button>`)}`}
       ${all.length === 0 && html`<p class="faint small quiet">No problems, no warnings.</p>`}</div>
@@ -91,6 +91,9 @@ function Text({ text, problems, line, name }) {
 
 const hows = { start: 'start', reload: 'reload', 'files changed': 'files changed', rollback: 'rollback' }
 
+// when is a time, with its day if that is not today.
+const when = (t) => (new Date(t).toDateString() === new Date().toDateString() ? '' : date(t).slice(0, 10) + ' ') + clock(t)
+
 function History({ place }) {
   const poll = usePoll('/api/history', pace.state)
   const [ask, setAsk] = useState(null)
@@ -107,7 +110,7 @@ function History({ place }) {
   return html`<${Waiting} poll=${poll}>${h && html`<div class="page fill"><div class="history grow">
     <ol class="card generations" aria-label="Generations">${h.entries.map((e) => html`<li class=${e.generation === chosen ? 'chosen' : ''}>
       <button class="plain" aria-pressed=${e.generation === chosen ? 'true' : 'false'} onClick=${() => stay({ generation: e.generation, from: '' })}>
-        <b>${e.generation}</b><span>${e.generation === h.in_force ? html`<span class="tag on">in force</span>` : ''} ${hows[e.how] || e.how}${e.rolled_back_to ? ' to ' + e.rolled_back_to : ''}<span class="faint small block">${date(e.applied).slice(0, 10)} ${clock(e.applied)} · ${whole(e.routes)} routes${e.changes ? ` · ${e.changes} ${e.changes === 1 ? 'change' : 'changes'}` : ''}</span></span>
+        <b>${e.generation}</b><span>${e.generation === h.in_force ? html`<span class="tag on">in force</span>` : ''} ${hows[e.how] || e.how}${e.rolled_back_to ? ' to ' + e.rolled_back_to : ''}<span class="faint small block">${when(e.applied)} · ${whole(e.routes)} routes${e.changes ? ` · ${e.changes} ${e.changes === 1 ? 'change' : 'changes'}` : ''}</span></span>
         ${e.alarms > 0 && html`<span class="warn" title=${e.alarms + ' to look at'}><${Icon} name="warn" size=${14}/></span>`}</button></li>`)}</ol>
     <section class="card diff"><header><h2>${entry ? `Generation ${entry.generation}` : 'Generation'}</h2>
       ${entry && html`<div class="row"><label class="field inline">Compared with<select value=${against || ''} onChange=${(e) => stay({ generation: chosen, from: e.target.value })}><option value="">the one before</option>${h.entries.filter((e) => e.generation !== chosen).map((e) => html`<option value=${e.generation} selected=${e.generation === against}>generation ${e.generation}</option>`)}</select></label>
@@ -124,6 +127,6 @@ function Diff({ n, from, entries }) {
   const poll = usePoll(alone ? null : `/api/history/${n}/diff${from ? '?from=' + from : ''}`, 60000)
   if (alone) return html`<${Empty} title="The first that is known"><p>History begins when the gateway starts. Change a file, and here stands what the change means.</p><//>`
   return html`<${Waiting} poll=${poll}>${poll.data && html`<div class="body changes" tabindex="0" role="region" aria-label="Changes">${poll.data.changes.length === 0 ? html`<${Empty} title="No difference in meaning"><p>Comments, order or spelling may differ.</p><//>`
-    : poll.data.changes.map((c) => html`<div class=${'change-of ' + c.kind}><div class="line"><span class="sign mono" aria-label=${c.kind}>${signs[c.kind]}</span><b>${c.what}</b>${(c.alarms || []).map((a) => html`<span class="tag alarm"><${Icon} name="warn" size=${12}/> ${a}</span>`)}${c.origin && html`<span class="mono faint">${c.origin}</span>`}</div>
+    : poll.data.changes.map((c) => html`<div class=${'change-of ' + c.kind}><div class="line"><span class="sign mono" aria-label=${c.kind}>${signs[c.kind]}</span><b>${c.what}</b>${(c.alarms || []).map((a) => html`<span class="tag alarm"><${Icon} name="warn" size=${12}/> ${a}</span>`)}${c.origin && html`<span class="mono faint" title=${c.origin}>${brief(c.origin)}</span>`}</div>
       ${(c.details || []).map((d) => html`<div class="detail-of mono"><span class="muted">${d.path}</span>${(d.Old || d.old) != null && (d.Old || d.old) !== '' && html`<div class="minus">− ${d.Old || d.old}</div>`}${(d.New || d.new) != null && (d.New || d.new) !== '' && html`<div class="plus">+ ${d.New || d.new}</div>`}</div>`)}</div>`)}</div>`}<//>`
 }

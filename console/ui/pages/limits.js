@@ -21,7 +21,7 @@ export function LimitsPage({ place }) {
   return html`<${Head} title="Limits and stores"><${Search} label="Filter by limit or key" value=${place.query.get('q') || ''} onInput=${(q) => stay({ q })}/><//>
     <${Waiting} poll=${limits}><div class="page">
       ${list.map((l) => html`<${Limit} key=${l.name} l=${l} reset=${(key) => setAsk({ limit: l.name, key })}/>`)}
-      ${list.length === 0 && html`<section class="card"><${Empty} title=${term ? 'No limit fits' : 'No limits in this configuration'}>${!term && html`<p>A limit says how much one client may ask:</p><pre>routes:
+      ${list.length === 0 && html`<section class="card"><${Empty} title=${term ? 'No limit fits' : 'No limits in this configuration'}>${!term && html`<p>A limit says how much one client may ask:</p><pre tabindex="0">routes:
   - match: /search
     limit: 10/s per client.ip
     to: search</pre>`}<//></section>`}

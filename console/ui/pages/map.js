@@ -149,7 +149,7 @@ const Legend = ({ error, traffic }) => html`<div class="map-legend legend">
   <span><${Shape} state="well"/>well</span><span><${Shape} state="warn"/>not quite</span><span><${Shape} state="bad"/>failing</span><span><${Shape} state="off"/>drained</span>
   <span class="when">${error ? error.detail : traffic ? 'over the last ' + traffic.step_seconds + ' s' : ''}</span></div>`
 
-const Nothing = () => html`<${Empty} title="No routes yet"><p>A route says which requests go where. The configuration in force has none:</p><pre>services:
+const Nothing = () => html`<${Empty} title="No routes yet"><p>A route says which requests go where. The configuration in force has none:</p><pre tabindex="0">services:
   users: http://127.0.0.1:9001
 routes:
   - { match: /users/*, to: users }</pre><//>`

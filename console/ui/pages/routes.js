@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from '../html.js'
 import { send } from '../api.js'
 import { pace, usePoll } from '../live.js'
-import { go, href, originPlace, stay } from '../place.js'
+import { brief, go, href, originPlace, stay } from '../place.js'
 import { whole } from '../format.js'
 import { Grid, useSorted } from '../parts/grid.js'
 import { Charts, latencyColumns, limitedColumn, none, rateColumns, useSparks, ValueTiles } from '../parts/numbers.js'
@@ -58,7 +58,7 @@ function One({ name, routes, traffic, generation }) {
           <section class="card"><header><h2>Rules</h2></header><div class="body"><${Facts} of=${[
             ['Methods', r.methods ? r.methods.join(', ') : 'any'], ['Host', r.hosts ? r.hosts.join(', ') : 'any'], ['Path', html`<span class="mono">${r.path}</span>`],
             ['When', r.when && html`<span class="mono">${r.when}</span>`], ['Priority', r.priority], ['Timeout', r.timeout],
-                        ['Stands in', html`<a class="mono" href=${originPlace(r.origin)}>${r.origin}</a>`]]}/></div></section>
+                        ['Stands in', html`<a class="mono" href=${originPlace(r.origin)} title=${r.origin}>${brief(r.origin)}</a>`]]}/></div></section>
         </div>
         <div class="stack"><${Policies} r=${r} generation=${generation}/><${Excerpt} origin=${r.origin}/></div>
       </div></div>`

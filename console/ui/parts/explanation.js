@@ -1,13 +1,13 @@
 // Why a request gets its answer: candidates, each policy with its verdict and
 // what it saw, the choice of the target, the answer; each with its line.
 import { html } from '../html.js'
-import { href, originPlace } from '../place.js'
+import { brief, href, originPlace } from '../place.js'
 import { ms } from '../format.js'
 import { Shape, Status } from './parts.js'
 
 const verdicts = { passed: 'well', refused: 'bad', answered: 'warn', 'not reached': 'off', 'nothing to do': 'off' }
 
-export const Origin = ({ at }) => (at ? html`<a class="mono origin" href=${originPlace(at)}>${at}</a>` : null)
+export const Origin = ({ at }) => (at ? html`<a class="mono origin" href=${originPlace(at)} title=${at}>${brief(at)}</a>` : null)
 
 const Saw = ({ list }) => (list || []).map((s) => html`<div class="saw mono"><span>${s.expression} = <b>${s.error || s.value}</b></span>${(s.facts || []).map((f) => html`<div class="muted">where ${f}</div>`)}</div>`)
 

@@ -1,7 +1,7 @@
 // Lines of the configuration, as they stand in the file.
 import { html, useMemo } from '../html.js'
 import { usePoll } from '../live.js'
-import { originPlace } from '../place.js'
+import { brief, originPlace } from '../place.js'
 
 // parts cuts a line of YAML into [kind, text]: enough for the eye.
 export function parts(line) {
@@ -48,6 +48,6 @@ export function Excerpt({ origin }) {
     return file ? excerptOf(file.text.split('\n'), +m[2]) : []
   }, [poll.data, origin])
   if (!m) return null
-  return html`<section class="card"><header><h2>As configured</h2><a class="mono" href=${originPlace(origin)}>${origin.replace(/:\d+$/, '')}</a></header>
+  return html`<section class="card"><header><h2>As configured</h2><a class="mono" href=${originPlace(origin)}>${brief(origin)}</a></header>
     <div class="body">${lines.length ? html`<pre class="source" tabindex="0" aria-label="Lines of the configuration">${lines.map(([n, t]) => html`<div><span class="no">${n}</span><code><${Line} text=${t}/></code></div>`)}</pre>` : html`<p class="muted">${poll.error ? poll.error.detail : poll.data ? 'The file is not at hand.' : ''}</p>`}</div></section>`
 }
