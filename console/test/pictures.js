@@ -45,7 +45,7 @@ async function main() {
       await page.click('.detail >> text=Explain >> nth=0')
       await page.waitForSelector('.explanation')
     })
-    if (theme === 'dark') await shot('route', path('GET /users/{id}'), 4000)
+    if (theme === 'dark') await shot('route', path('GET /profile/{id}'), 4000)
     else await shot('history', '#/configuration?tab=history&generation=2')
     await page.context().close()
   }

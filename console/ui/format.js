@@ -19,6 +19,7 @@ export const whole = (n) => n == null ? none : Math.round(n).toLocaleString('en'
 
 export function ms(n) {
   if (n == null || Number.isNaN(n)) return none
+  if (n === 0) return '0 ms'
   if (n < 1) return n.toFixed(2) + ' ms'
   if (n < 10) return n.toFixed(1) + ' ms'
   if (n < 1000) return Math.round(n) + ' ms'

@@ -47,7 +47,7 @@ export function Charts({ id, latency = true }) {
   const poll = usePoll(query('/api/series', { id, minutes }), pace.slow / 2)
   const s = poll.data && poll.data.series[0]
   const lines = useMemo(() => s && {
-    rate: [{ name: 'requests', values: s.rate, colour: '--s1', fill: true }, { name: 'refused', values: s.refused || [], colour: '--s2', dash: 'dash' }, { name: 'errors', values: s.errors, colour: '--s4' }, { name: 'limited', values: s.limited || [], colour: '--s5', dash: 'dots' }].filter((l) => l.values.length),
+    rate: [{ name: 'requests', values: s.rate, colour: '--s1', fill: true }, { name: 'refused', values: s.refused || [], colour: '--s2', dash: 'dash' }, { name: 'errors', values: s.errors, colour: '--s4' }, { name: 'limited', values: s.limited || [], colour: '--s5', dash: 'dots' }].filter((l) => l.colour === '--s1' || l.colour === '--s4' || l.values.some((x) => x > 0)),
     late: s.p99_ms && [{ name: 'p50', values: s.p50_ms, colour: '--s1', fill: true }, { name: 'p95', values: s.p95_ms, colour: '--s2' }, { name: 'p99', values: s.p99_ms, colour: '--s3', dash: 'dash' }],
     flight: s.in_flight && [{ name: 'in flight', values: s.in_flight, colour: '--s2', fill: true }],
   }, [s])
