@@ -14,7 +14,7 @@ import (
 )
 
 // allowed are the licences under which a module may be linked into the binary.
-var allowed = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "ISC", "MPL-2.0", "CC0-1.0", "Unlicense"}
+var allowed = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "ISC", "MPL-2.0", "CC0-1.0", "Unlicense", "OFL-1.1"}
 
 func main() {
 	text := flag.Bool("text", false, "write the texts of all licences to stdout")
@@ -72,7 +72,10 @@ func linked() ([]module, error) {
 		return nil, fmt.Errorf("go env: %w", err)
 	}
 	goroot, version, _ := strings.Cut(strings.TrimSpace(string(root)), "\n")
-	list := []module{{path: "Go's standard library", version: version, dir: goroot}}
+	list := []module{
+		{path: "Go's standard library", version: version, dir: goroot},
+		{path: "the console's scripts and typefaces", dir: "console/ui/vendor"},
+	}
 	for line := range strings.Lines(string(out)) {
 		if f := strings.Split(strings.TrimSpace(line), "\t"); len(f) == 3 {
 			list = append(list, module{path: f[0], version: f[1], dir: f[2]})
