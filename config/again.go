@@ -78,7 +78,7 @@ func (d *Document) MaskedTexts() []Source {
 // field with credentials.
 var suspicious = regexp.MustCompile(`(?i)(?:` +
 	`["']?[\w-]*(?:authorization|token|password|passwd|secret|api[_-]?key|credentials?)["']?\s*:[ \t]*` + // the key
-	`("(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"'{\[|>&*#,}][^\n,}]*)` + // its value
+	`("(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'|[^\s"'{\[|>&*#,}][^\n,}]*)` + // its value
 	`|\w://([^/\s@"']+)@)`)
 
 // cover hides the secrets of a text of the configuration.

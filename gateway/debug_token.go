@@ -85,7 +85,7 @@ func sign(key, text []byte) []byte {
 // mayDebug reports whether a token is good for a request now. The signature comes
 // first: of what is not signed nothing is read.
 func (g *Gateway) mayDebug(s *snapshot, x *exchange.Exchange, token []byte, now time.Time) bool {
-	if len(token) == 0 || len(token) > maxDebugToken {
+	if len(token) == 0 || len(token) > maxDebugToken || bytes.ContainsAny(token, "\r\n") { // which base64 would not see
 		return false
 	}
 	key, ok := g.debugKey(s)
