@@ -43,11 +43,12 @@ var law = map[string]string{
 	"apidoc":     "config gateway policy transcode",
 	"diagram":    "config gateway upstream telemetry",
 	"lint":       "config gateway policy",
+	"replay":     "exchange config gateway trial",
 	"trial":      "exchange config gateway",
 	"console":    "",
 	"admin":      "console exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway store cache handover diagram trial live",
 	"demo":       "exchange lifetime config gateway admin telemetry transcode",
-	"cmd/gopura": "console exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer apidoc admin demo store handover",
+	"cmd/gopura": "console exchange lifetime config route expr h1 h2 telemetry upstream identity policy gateway diagram lint trial importer apidoc admin demo store handover replay",
 }
 
 // homes says which one package may import a heavy dependency, so that it can

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"slices"
+	"time"
 
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/identity"
 	"gopura/policy"
+	"gopura/store"
 )
 
 // Rehearsal is a configuration compiled so that requests can be tried on it:
@@ -26,6 +28,8 @@ type Understudies struct {
 	// Identity answers for a source of identity; false: the source itself is
 	// asked, if it can tell without a network. Nil: it always is.
 	Identity func(name string, x *exchange.Exchange) (id *exchange.Identity, err error, ok bool)
+	// Now is the clock of limits. Nil: the real one.
+	Now func() time.Time
 }
 
 // Rehearse compiles what load returns to be tried. Nothing is opened, and
@@ -36,7 +40,11 @@ func Rehearse(load func() (*config.Document, error), u Understudies) (*Rehearsal
 		return nil, err
 	}
 	r := &Rehearsal{cast: cast{understudies: u, traces: new(traces)}}
-	s, err := New(Options{}).compileWith(doc, true, &r.cast)
+	g := New(Options{})
+	if u.Now != nil {
+		g.memory = store.NewMemory(store.MemoryOptions{Now: u.Now})
+	}
+	s, err := g.compileWith(doc, true, &r.cast)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,11 +41,54 @@ func (a *adminClient) send(method, path string, body, into any) error {
 	return a.request(10*time.Second, method, path, body, into)
 }
 
-func (a *adminClient) request(long time.Duration, method, path string, body, into any) error {
+// stream opens an answer that goes on until ctx is over.
+func (a *adminClient) stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	r, err := a.newRequest(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := adminTransport(0).Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAdminAnswer))
+		return nil, refusedBy(resp, text)
+	}
+	return resp.Body, nil
+}
+
+// adminTransport is the client for an answer that takes so long at most; 0: any
+// time. The token is for this address: a redirect is no answer.
+func adminTransport(long time.Duration) *http.Client {
+	return &http.Client{Timeout: long, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// refusedBy is the error of an answer that is none.
+func refusedBy(resp *http.Response, text []byte) error {
+	var p struct{ Detail string }
+	json.Unmarshal(text, &p)
+	return fmt.Errorf("the gateway answers %s: %s", resp.Status, p.Detail)
+}
+
+func (a *adminClient) newRequest(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	base := a.address
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Gopura-Admin", "1")
+	if token := os.Getenv("GOPURA_ADMIN_TOKEN"); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return r, nil
+}
+
+func (a *adminClient) request(long time.Duration, method, path string, body, into any) error {
 	var text io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -53,20 +97,14 @@ func (a *adminClient) request(long time.Duration, method, path string, body, int
 		}
 		text = bytes.NewReader(b)
 	}
-	r, err := http.NewRequest(method, strings.TrimSuffix(base, "/")+path, text)
+	r, err := a.newRequest(context.Background(), method, path, text)
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Gopura-Admin", "1")
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if token := os.Getenv("GOPURA_ADMIN_TOKEN"); token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	// The token is for this address: a redirect is no answer.
-	client := http.Client{Timeout: long, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(r)
+	resp, err := adminTransport(long).Do(r)
 	if err != nil {
 		return err
 	}
@@ -76,9 +114,7 @@ func (a *adminClient) request(long time.Duration, method, path string, body, int
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		var p struct{ Detail string }
-		json.Unmarshal(answer, &p)
-		return fmt.Errorf("the gateway answers %s: %s", resp.Status, p.Detail)
+		return refusedBy(resp, answer)
 	}
 	return json.Unmarshal(answer, into)
 }

@@ -106,7 +106,7 @@ Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newRun(), newUpgrade(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newImport(), newOpenAPI(), newDemo(), newSchema(), newKey(), newLimits(), newHistory(), newRollback(), newTop(), newDebugToken(), newVersion())
+	root.AddCommand(newRun(), newUpgrade(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newRecord(), newImport(), newOpenAPI(), newDemo(), newSchema(), newKey(), newLimits(), newHistory(), newRollback(), newTop(), newDebugToken(), newVersion())
 	sayArgs(root)
 	return root
 }
