@@ -116,7 +116,12 @@ func TestUndoneInFlight(t *testing.T) {
 			}
 			return answerWith(x, 200, `{"id":3}`)
 		})
-		failing := service(func(x *exchange.Exchange) error { return answerWith(x, 500, "") })
+		failing := service(func(x *exchange.Exchange) error {
+			if err := wait(x, time.Millisecond); err != nil { // a is under way by then
+				return err
+			}
+			return answerWith(x, 500, "")
+		})
 		p := planOf(t, "compose:\n  a: { call: POST s/a, compensate: 'DELETE s/a/{a.id}' }\n  b: GET failing/\n",
 			map[string]exchange.Handler{"s": s, "failing": failing})
 		x := clientRequest(0)
