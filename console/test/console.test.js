@@ -226,6 +226,7 @@ test('limits: the busiest keys, one begins anew', async () => {
 test('by keyboard alone', async () => {
   await at(page, '#/map')
   await page.waitForSelector('h1:has-text("Map")')
+  await page.keyboard.press('Escape') // out of the search, should one be in it
   await page.keyboard.press('g')
   await page.keyboard.press('r')
   await page.waitForSelector('h1:has-text("Routes")')

@@ -110,10 +110,10 @@ function Node({ node, box, v, state, lit, chosen }) {
   return html`<button type="button" class=${`node ${node.kind} is-${t}${node.members ? ' many' : ''}${chosen ? ' chosen' : ''}${lit ? '' : ' out'}`} title=${title} data-node=${node.id}
       aria-pressed=${chosen ? 'true' : 'false'}
       style=${{ left: box.x + 'px', top: box.y + 'px', width: box.w + 'px', height: box.h + 'px' }} onClick=${() => stay({ at: chosen ? '' : node.id })}>
-    <span class="name"><span class="hidden-text">${node.kind} </span>${state && html`<${Shape} state=${state[0]} size=${9}/>`}${m && html`<span class="method">${m[1]}</span>`}<span class=${'clip' + (node.kind === 'service' || node.kind === 'client' || node.members ? '' : ' mono')}>${(m ? m[2] : node.title).replace(/^[a-z]+:\/\//, '')}</span></span>
-    <span class="rate num">${v.rate > 0 && html`${count(v.rate)}<span class="hidden-text"> requests per second</span>`}</span>
-    <span class="sub clip">${sub}</span>
-    <span class=${'late num ' + (t === 'bad' || t === 'warn' ? t : '')}>${node.kind === 'client' ? '' : t === 'bad' || t === 'warn' ? share(v.errors, v.rate) + ' err' : v.p99_ms != null ? ms(v.p99_ms) : ''}</span>
+    <span class="first"><span class="name"><span class="hidden-text">${node.kind} </span>${state && html`<${Shape} state=${state[0]} size=${9}/>`}${m && html`<span class="method">${m[1]}</span>`}<span class=${'clip' + (node.kind === 'service' || node.kind === 'client' || node.members ? '' : ' mono')}>${(m ? m[2] : node.title).replace(/^[a-z]+:\/\//, '')}</span></span>
+    <span class="rate num">${v.rate > 0 && html`${count(v.rate)}<span class="hidden-text"> requests per second</span>`}</span></span>
+    <span class="second"><span class="sub clip">${sub}</span>
+    <span class=${'late num ' + (t === 'bad' || t === 'warn' ? t : '')}>${node.kind === 'client' ? '' : t === 'bad' || t === 'warn' ? share(v.errors, v.rate) + ' err' : v.p99_ms != null ? ms(v.p99_ms) : ''}</span></span>
   </button>`
 }
 
