@@ -47,18 +47,42 @@ func TestShop(t *testing.T) {
 	}
 }
 
-// TestDocs: the picture in the documentation is this one.
+// TestDocs: the pictures in the documentation and in the README are these.
 func TestDocs(t *testing.T) {
-	want := diagram.Of(load(t, "testdata/shop.yaml"), diagram.Options{}).SVG()
-	path := filepath.Join("..", "docs", "img", "graph.svg")
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
+	for name, file := range map[string]string{"graph.svg": "testdata/shop.yaml", "readme.svg": readme(t)} {
+		want := diagram.Of(load(t, file), diagram.Options{}).SVG()
+		path := filepath.Join("..", "docs", "img", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("docs/img/%s is not what gopura graph draws (run with -update): %v", name, err)
 		}
 	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != want {
-		t.Errorf("docs/img/graph.svg is not what gopura graph draws (run with -update): %v", err)
+}
+
+// readme is a file with the configuration in the README.
+func readme(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, text, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, ok := strings.Cut(text, "```\n")
+	if !ok {
+		t.Fatal("no configuration in the README")
+	}
+	// There is no such certificate here; that there is one is what is drawn.
+	text = strings.Replace(text, "{ certificates: { cert: /etc/gopura/tls/shop.crt, key: /etc/gopura/tls/shop.key } }", "self_signed", 1)
+	t.Setenv("GOPURA_ADMIN_TOKEN", "not-shown")
+	path := filepath.Join(t.TempDir(), "gopura.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestManyRoutes puts those together that go the same way.
