@@ -78,6 +78,9 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 			if fault := closeOut(); err == nil {
 				err = fault
 			}
+			if err != nil && n == 0 {
+				return err
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "recorded %s", count(n, "request"))
 			if dropped > 0 {
 				fmt.Fprintf(cmd.ErrOrStderr(), "; %d more came faster than they could be taken", dropped)
