@@ -82,6 +82,18 @@ func TestExtendedConnectThatIsRefused(t *testing.T) {
 	}
 }
 
+// An ordinary 2xx is no open tunnel, and must not look like one.
+func TestExtendedConnectThatIsAnswered(t *testing.T) {
+	for _, status := range []int{200, 204} {
+		f := start(t, Config{}, func(x *exchange.Exchange) { answer(x, status, "not a frame") })
+		w := dial(t, f)
+		w.headers(1, false, ":method: CONNECT", ":protocol: websocket")
+		if got := w.outcome(1); got != "502 upstream_malformed" {
+			t.Errorf("%d: %s", status, got)
+		}
+	}
+}
+
 // A client that resets the stream ends the tunnel to the target.
 func TestTunnelOfAClientThatLeaves(t *testing.T) {
 	target := make(chan net.Conn, 1)

@@ -39,6 +39,13 @@ func Answer(x *exchange.Exchange, s Stream, root exchange.Root) error {
 		x.DropResponse()
 		root.Refuse(x, exchange.Internal.Errorf("status %d is no answer over %s", status, x.Client.Protocol))
 	}
+	if x.Request.Upgrade != nil && p.Status < 300 {
+		// RFC 8441 §5: to an extended CONNECT any 2xx says that the tunnel is open. An
+		// ordinary answer, which refuses an upgrade of HTTP/1.1, must not pass for that.
+		status := p.Status
+		x.DropResponse()
+		root.Refuse(x, exchange.UpstreamMalformed.Errorf("status %d to who asked for a tunnel, and none is open", status))
+	}
 	if p.Body == nil {
 		p.Body = exchange.NoBody
 	}
