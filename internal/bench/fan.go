@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 )
 
 // byhandBinary is the same job written by hand: see internal/byhand.
@@ -51,11 +49,11 @@ func (b *Bench) runFans(ctx context.Context, only []string, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "\n%s\n", j.Title)
 		o.fanTable().Text(w)
-		over, err := own.overhead(ctx, j)
+		asleep, awake, err := own.overheads(ctx, j)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "latency over the slowest part, one request at a time, p50: %s\n\n", latency(micros(over)))
+		fmt.Fprintf(w, "latency over the slowest part, one request at a time, p50: %s\nwith CPUs that don't sleep in between: %s\n\n", asleep, awake)
 		if err := faults([]Outcome{o}); err != nil {
 			return err
 		}
@@ -95,43 +93,4 @@ func checkParts(body []byte, want int) error {
 		return fmt.Errorf("%d parts, want %d", len(parts), want)
 	}
 	return nil
-}
-
-// overhead asks for an answer whose slowest part takes 5 ms, and for that part
-// alone, in turn, over one connection each. It is the difference of the medians.
-func (b *Bench) overhead(ctx context.Context, j Job) (time.Duration, error) {
-	p, err := start(ctx, b.Kinds[0], j, b.Origin, b.Dir)
-	if err != nil {
-		return 0, err
-	}
-	defer p.Stop()
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	took := func(url string) (time.Duration, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return 0, err
-		}
-		begin := time.Now()
-		r, err := client.Do(req)
-		if err != nil {
-			return 0, err
-		}
-		defer r.Body.Close()
-		_, err = io.Copy(io.Discard, r.Body)
-		return time.Since(begin), err
-	}
-	var whole, alone []float64
-	for range 400 {
-		w, err := took("http://" + p.Address + "/slow")
-		if err != nil {
-			return 0, err
-		}
-		a, err := took("http://" + b.Origin + "/sleep/5ms")
-		if err != nil {
-			return 0, err
-		}
-		whole, alone = append(whole, float64(w)), append(alone, float64(a))
-	}
-	return time.Duration(median(whole) - median(alone)), nil
 }
