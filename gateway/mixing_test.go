@@ -131,6 +131,7 @@ func (m *mixer) client(address string, r *rand.Rand, name string) {
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
 	br := bufio.NewReaderSize(nc, 512)
+	last := "nothing" // that was answered over this connection
 	for batch := range 1 + r.IntN(12) {
 		var list []mixed
 		var text []byte
@@ -148,11 +149,12 @@ func (m *mixer) client(address string, r *rand.Rand, name string) {
 				sent.Wait()
 				return
 			}
-			if !m.answer(br, q, list[i+1:], r) {
+			if !m.answer(br, q, list[i+1:], last, r) {
 				nc.Close()
 				sent.Wait()
 				return
 			}
+			last = fmt.Sprintf("%s (%s) with %d bytes", q.method, behaviourOf(q.tag).kind, q.body)
 		}
 		sent.Wait()
 	}
@@ -219,7 +221,7 @@ func (m *mixer) abort(nc net.Conn, r *rand.Rand) {
 
 // answer reads the answer to q and reports whether another may follow. A reset
 // for one of the requests behind it takes with it what was on its way.
-func (m *mixer) answer(br *bufio.Reader, q mixed, behind []mixed, r *rand.Rand) bool {
+func (m *mixer) answer(br *bufio.Reader, q mixed, behind []mixed, last string, r *rand.Rand) bool {
 	b := behaviourOf(q.tag)
 	may := !b.whole() || slices.ContainsFunc(behind, func(q mixed) bool { return !behaviourOf(q.tag).whole() })
 	resp, err := http.ReadResponse(br, &http.Request{Method: q.method})
@@ -228,7 +230,7 @@ func (m *mixer) answer(br *bufio.Reader, q mixed, behind []mixed, r *rand.Rand) 
 	}
 	if err != nil {
 		if !may || !errors.Is(err, io.ErrUnexpectedEOF) && !isReset(err) && err != io.EOF {
-			m.fail("%s %s (%s): no answer: %v", q.method, q.tag, b.kind, err)
+			m.fail("%s %s (%s): no answer: %v; before it %s", q.method, q.tag, b.kind, err, last)
 		}
 		return false
 	}

@@ -2,9 +2,12 @@ package h1
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/exchange"
 )
 
 func TestKeepAlive(t *testing.T) {
@@ -396,5 +399,25 @@ func TestBadBodyIsTheClientsFault(t *testing.T) {
 			t.Fatalf("round %d: %+v", i, r)
 		}
 		c.Close()
+	}
+}
+
+// An upload that the upstream gave up can't be read to its end: the answer says
+// that the connection ends, so that the client doesn't ask again over it.
+func TestAnswerToAnUploadGivenUpSaysClose(t *testing.T) {
+	giveUp := exchange.HandlerFunc(func(x *exchange.Exchange) error {
+		if _, err := x.Request.Body.Next(); err != nil {
+			return err
+		}
+		x.Request.Body.Close()
+		return exchange.UpstreamReset.Because(io.EOF)
+	})
+	f, _ := startProxy(t, "127.0.0.1:1", func(sc *ServerConfig, _ *TransportConfig) { sc.Root = proxyRoot{next: giveUp} })
+	for _, head := range []string{"Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"} {
+		c := dialWire(t, f.addr)
+		c.send("POST / HTTP/1.1\r\nHost: a\r\n%s", head)
+		if r := c.want("POST", 502); !r.close {
+			t.Errorf("%q: the answer doesn't say that the connection ends", head)
+		}
 	}
 }

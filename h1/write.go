@@ -95,9 +95,10 @@ func (c *conn) respond(ws *workspace) (keep bool) {
 
 // bodyReadable says whether what is left of the request body will be read
 // before the next request; else the answer says that the connection ends. (An
-// upstream that has answered may still be reading it.)
+// upstream that has answered may still be reading it. One that failed has closed
+// it, and what it took of it is lost.)
 func (ws *workspace) bodyReadable() bool {
-	return ws.body.finished() || !ws.body.broken.Load() && (!ws.x.Response.Made || ws.head.length >= 0 && ws.head.length <= maxDiscard)
+	return ws.body.finished() || !ws.body.broken.Load() && !ws.body.closing.Load() && (!ws.x.Response.Made || ws.head.length >= 0 && ws.head.length <= maxDiscard)
 }
 
 // limit gives the write that begins now its deadline.
