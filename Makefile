@@ -74,6 +74,7 @@ vuln: ## look for known vulnerabilities (needs the network)
 .PHONY: golden
 golden: ## rewrite the golden files, for a person to read the difference
 	$(GO) test ./config -update
+	$(GO) test -tags $(TAGS) ./cmd/gopura -run 'TestExplain|TestDiffGolden' -update
 
 .PHONY: clean
 clean: ## remove what was built

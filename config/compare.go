@@ -41,7 +41,10 @@ func (c *comparer) walk(path string, a, b reflect.Value) {
 	switch {
 	case !a.IsValid() && !b.IsValid():
 		return
-	case !a.IsValid() || !b.IsValid() || a.Type() != b.Type():
+	case !a.IsValid() || !b.IsValid():
+		c.oneSided(path, a, b)
+		return
+	case a.Type() != b.Type():
 		c.add(path, a, b)
 		return
 	}
@@ -51,7 +54,7 @@ func (c *comparer) walk(path string, a, b reflect.Value) {
 		if x, y := a.Interface().(Secret), b.Interface().(Secret); x.Reveal() != y.Reveal() {
 			c.add(path, a, b)
 		}
-	case t.Implements(textType) || t.Implements(printType) || t == reflect.TypeFor[time.Duration]():
+	case whole(t):
 		if written(a) != written(b) {
 			c.add(path, a, b)
 		}
@@ -63,6 +66,22 @@ func (c *comparer) walk(path string, a, b reflect.Value) {
 		c.add(path, a, b)
 	}
 }
+
+// oneSided lists what is said on the one side, where nothing is on the other.
+func (c *comparer) oneSided(path string, a, b reflect.Value) {
+	before := len(c.list)
+	c.state(path, a, func(path, text string) { c.list = append(c.list, Difference{Path: path, Old: text}) })
+	c.state(path, b, func(path, text string) { c.list = append(c.list, Difference{Path: path, New: text}) })
+	switch {
+	case len(c.list) > before:
+	case a.IsValid():
+		c.list = append(c.list, Difference{Path: path, Old: isOn}) // and nothing else is said about it
+	default:
+		c.list = append(c.list, Difference{Path: path, New: isOn})
+	}
+}
+
+const isOn = "on"
 
 // inside takes pointers and interfaces away.
 func inside(v reflect.Value) reflect.Value {
@@ -76,18 +95,26 @@ func (c *comparer) fields(path string, a, b reflect.Value) {
 	t := a.Type()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if !f.IsExported() {
+		name, ok := shownName(f)
+		if !ok {
 			continue
 		}
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		switch {
-		case f.Type == posType || f.Tag.Get("key") != "":
-			continue
-		case name == "-" || name == "":
-			name = strings.ToLower(f.Name)
+		x, y := a.Field(i), b.Field(i)
+		switch { // an empty value that means nothing is not told as one
+		case bare(f, x) && bare(f, y):
+		case bare(f, x):
+			c.walk(below(path, name), reflect.Value{}, y)
+		case bare(f, y):
+			c.walk(below(path, name), x, reflect.Value{})
+		default:
+			c.walk(below(path, name), x, y)
 		}
-		c.walk(below(path, name), a.Field(i), b.Field(i))
 	}
+}
+
+// bare reports whether a field is empty, and that is no value of its own.
+func bare(f reflect.StructField, v reflect.Value) bool {
+	return (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) && v.Kind() != reflect.Bool && unset(f, v)
 }
 
 func below(path, name string) string {
@@ -103,22 +130,52 @@ func (c *comparer) items(path string, a, b reflect.Value) {
 		c.named(path, key, a, b)
 		return
 	}
-	if a.Len() != b.Len() || !inline(a.Type().Elem()) {
-		if a.Len() != b.Len() {
+	if inline(a.Type().Elem()) || flat(a.Type().Elem()) && len(written(a))+len(written(b)) < maxInLine {
+		if written(a) != written(b) {
 			c.add(path, a, b)
-			return
-		}
-		for i := range a.Len() {
-			c.walk(fmt.Sprintf("%s[%d]", path, i), a.Index(i), b.Index(i))
 		}
 		return
 	}
-	for i := range a.Len() {
-		if written(a.Index(i)) != written(b.Index(i)) {
-			c.add(path, a, b)
-			return
+	// What is the same at both ends has not changed, whatever was put between.
+	same := func(i, j int) bool { return reflect.DeepEqual(bared(a.Index(i)), bared(b.Index(j))) }
+	head, tail, least := 0, 0, min(a.Len(), b.Len())
+	for head < least && same(head, head) {
+		head++
+	}
+	for tail < least-head && same(a.Len()-1-tail, b.Len()-1-tail) {
+		tail++
+	}
+	for i := head; i < max(a.Len(), b.Len())-tail; i++ {
+		var x, y reflect.Value
+		if i < a.Len()-tail {
+			x = a.Index(i)
+		}
+		if i < b.Len()-tail {
+			y = b.Index(i)
+		}
+		c.walk(fmt.Sprintf("%s[%d]", path, i), x, y)
+	}
+}
+
+// maxInLine is up to how many letters two lists are told as wholes.
+const maxInLine = 160
+
+// bared is what is set in a value, to compare it without places.
+func bared(v reflect.Value) []Difference { return Stated(v.Interface()) }
+
+// flat reports whether such items have no parts with names of their own, which
+// could be those of secrets.
+func flat(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if _, ok := shownName(f); ok && !whole(f.Type) && f.Type.Kind() >= reflect.Array && f.Type.Kind() != reflect.String {
+			return false
 		}
 	}
+	return true
 }
 
 // inline reports whether a list of such items is shown as a whole.
@@ -171,6 +228,8 @@ func written(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case Secret:
 		return x.String()
+	case time.Duration:
+		return duration(x)
 	case fmt.Stringer:
 		return x.String()
 	case encoding.TextMarshaler:
@@ -191,22 +250,41 @@ func written(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// structure is a struct without what is empty in it.
+// structure is a struct without what is empty in it, or as it would be anyway; one
+// that its short form says whole is written in that.
 func structure(v reflect.Value) string {
 	var parts []string
+	short := ""
 	t := v.Type()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if !f.IsExported() || f.Type == posType || v.Field(i).IsZero() {
+		name, ok := shownName(f)
+		if !ok || unset(f, v.Field(i)) {
 			continue
 		}
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == "-" || name == "" {
-			name = strings.ToLower(f.Name)
+		text := written(v.Field(i))
+		if text == "" || text == "[]" {
+			continue
 		}
-		if text := written(v.Field(i)); text != "" && text != "[]" {
-			parts = append(parts, name+": "+text)
+		if f.Tag.Get("short") != "" {
+			short = text
 		}
+		parts = append(parts, name+": "+text)
+	}
+	if len(parts) == 1 && short != "" {
+		return short
 	}
 	return "{ " + strings.Join(parts, ", ") + " }"
+}
+
+// duration is d without the parts that are zero: 1h, not 1h0m0s.
+func duration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

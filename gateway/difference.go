@@ -47,9 +47,21 @@ func Differences(doc, next *config.Document) []Change {
 	compareNamed(d, "listener", doc.Listeners, next.Listeners, func(l *config.Listener) (string, config.Pos) { return l.Name, l.Pos }, nil)
 	compareNamed(d, "identity", doc.Identities, next.Identities, func(b *config.IdentityBlock) (string, config.Pos) { return b.Name, b.Pos }, nil)
 	compareNamed(d, "service", doc.Services, next.Services, func(s *config.Service) (string, config.Pos) { return s.Name, s.Pos },
-		func(c *Change, a, b *config.Service) { d.policies(c, a.Policies, b.Policies) })
+		func(c *Change, a, b *config.Service) {
+			var before []config.Policy
+			if a != nil {
+				before = a.Policies
+			}
+			d.policies(c, before, b.Policies)
+		})
 	compareNamed(d, "route", doc.Routes, next.Routes, func(r *config.Route) (string, config.Pos) { return r.Name, r.Pos },
-		func(c *Change, a, b *config.Route) { d.policies(c, PoliciesOf(doc, a), PoliciesOf(next, b)) })
+		func(c *Change, a, b *config.Route) {
+			var before []config.Policy
+			if a != nil {
+				before = PoliciesOf(doc, a)
+			}
+			d.policies(c, before, PoliciesOf(next, b))
+		})
 	d.settings()
 	return d.list
 }
@@ -91,10 +103,33 @@ func compareNamed[T any](d *differences, kind string, before, after []T, id func
 		}
 	}
 	for i := range after {
-		if name, pos := id(&after[i]); find(before, name) == nil {
-			d.list = append(d.list, Change{Kind: added, What: fmt.Sprintf("%s %q", kind, name), Origin: pos.String()})
+		name, pos := id(&after[i])
+		if find(before, name) != nil {
+			continue
 		}
+		c := Change{Kind: added, What: fmt.Sprintf("%s %q", kind, name), Origin: pos.String()}
+		for _, f := range config.Stated(after[i]) {
+			if told(kind, f.Path, more != nil) {
+				c.Details = append(c.Details, d.shown(f))
+			}
+		}
+		if more != nil {
+			more(&c, nil, &after[i])
+		}
+		d.list = append(d.list, c)
 	}
+}
+
+// told reports whether a setting of something new is told with it: its name is
+// told already, and policies are told as they hold.
+func told(kind, path string, policies bool) bool {
+	switch {
+	case path == "name" || kind == "route" && strings.HasPrefix(path, "match."):
+		return false
+	case policies && (strings.HasPrefix(path, "policies") || path == "use"):
+		return false
+	}
+	return true
 }
 
 // policies compares the policies that hold before and after.
@@ -112,27 +147,32 @@ func (d *differences) policies(c *Change, before, after []config.Policy) {
 		if a == nil && b == nil {
 			continue
 		}
-		protects := slices.Contains(protections, k.Name)
-		switch {
-		case b == nil && protects:
+		var was, is any
+		if a != nil {
+			was = a.Spec
+		}
+		if b != nil {
+			is = b.Spec
+		} else if slices.Contains(protections, k.Name) {
 			c.Alarms = append(c.Alarms, "loses "+k.Name)
-		case b == nil:
-			c.Details = append(c.Details, config.Difference{Path: k.Name, Old: "on"})
-		case a == nil:
-			c.Details = append(c.Details, config.Difference{Path: k.Name, New: "on"})
-		default:
-			for _, f := range config.Compare(a.Spec, b.Spec) {
-				if f.Path == "mode" && f.New == "shadow" {
-					c.Alarms = append(c.Alarms, k.Name+" no longer refuses: mode shadow")
-					continue
-				}
-				if f.Path = k.Name + "." + f.Path; f.Path[len(k.Name)+1:] == "" || f.Path[len(k.Name)+1] == '[' {
-					f.Path = k.Name + f.Path[len(k.Name)+1:]
-				}
-				c.Details = append(c.Details, d.shown(f))
+		}
+		for _, f := range config.Compare(was, is) {
+			if a != nil && f.New == "shadow" && (f.Path == "mode" || strings.HasSuffix(f.Path, "].mode")) {
+				c.Alarms = append(c.Alarms, k.Name+" no longer refuses: mode shadow")
+				continue
 			}
+			f.Path = under(k.Name, f.Path)
+			c.Details = append(c.Details, d.shown(f))
 		}
 	}
+}
+
+// under is the path of a setting of a policy: limit.burst, limit[1].burst.
+func under(policy, path string) string {
+	if path == "" || path[0] == '[' {
+		return policy + path
+	}
+	return policy + "." + path
 }
 
 // settings compares everything else.
@@ -144,9 +184,20 @@ func (d *differences) settings() {
 	}
 	for _, f := range config.Compare(a, b) {
 		key, _, _ := strings.Cut(f.Path, ".")
-		d.list = append(d.list, Change{Kind: changed, What: "setting " + key, Origin: d.after.Pos[key].String(), Details: []config.Difference{d.shown(f)}})
+		pos, there := d.after.Pos[key]
+		if !there {
+			pos = d.before.Pos[key]
+		}
+		if last := len(d.list) - 1; last >= 0 && d.list[last].What == "setting "+key {
+			d.list[last].Details = append(d.list[last].Details, d.shown(f))
+			continue
+		}
+		d.list = append(d.list, Change{Kind: changed, What: "setting " + key, Origin: pos.String(), Details: []config.Difference{d.shown(f)}})
 	}
 }
+
+// maxTold is how much of a value is told.
+const maxTold = 400
 
 // shown hides what must not be shown.
 func (d *differences) shown(f config.Difference) config.Difference {
@@ -156,7 +207,13 @@ func (d *differences) shown(f config.Difference) config.Difference {
 		if text != "" && secret {
 			return maskedValue
 		}
-		return d.after.Redact(d.before.Redact(text))
+		if text = d.after.Redact(d.before.Redact(text)); strings.Contains(text, "://") {
+			text = telemetry.Masked([]byte(text))
+		}
+		if r := []rune(text); len(r) > maxTold {
+			text = string(r[:maxTold]) + "…"
+		}
+		return text
 	}
 	f.Old, f.New = hide(f.Old), hide(f.New)
 	return f

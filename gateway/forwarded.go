@@ -23,9 +23,9 @@ func (s *snapshot) introduce(x *exchange.Exchange) (debug []byte) {
 		for _, name := range s.asserted {
 			x.Request.Header.DelAlias(name)
 		}
-		if x.Request.Body != exchange.NoBody {
-			x.Request.Body = &unasserted{x.Request.Body, s.asserted}
-		}
+	}
+	if trails(x) {
+		x.Request.Body = &unasserted{x.Request.Body, s.asserted}
 	}
 	via, debug := c.via, c.debug
 	if trusted {

@@ -50,6 +50,8 @@ listen: ":8080"
 		{"protection lost", strings.ReplaceAll(diffBefore, `identity: idp, allow: '"users.read" in jwt.scope', `, ""), 1, `~ route "GET /users/*"  (GOPURA:11:5)
     ! loses identity
     ! loses allow
+    - identity.accept: [idp]
+    - allow.when: "users.read" in jwt.scope
 1 change, 2 alarms
 `},
 		{"shadow", strings.ReplaceAll(diffBefore, "identity: hooks }", "identity: { accept: hooks, mode: shadow } }"), 1, `~ route "/hooks"  (GOPURA:12:5)
@@ -67,7 +69,7 @@ listen: ":8080"
 ~ service "users"  (GOPURA:8:3)
     ~ limit[0].rate: 100/s -> 1000/day
 ~ route "GET /users/*"  (GOPURA:12:5)
-    + max_body: on
+    + max_body.size: 1MiB
     ~ limit[0].rate: 10/s per client.ip -> 20/s per client.ip
 `},
 	} {
@@ -92,5 +94,33 @@ listen: ":8080"
 				t.Error("a secret is shown")
 			}
 		})
+	}
+}
+
+// TestDiffGolden is read like a book: testdata/diff has two configurations, and
+// what is said of the way from the one to the other, and back.
+func TestDiffGolden(t *testing.T) {
+	t.Chdir("testdata/diff")
+	for file, args := range map[string][]string{"forth.txt": {"diff", "before.yaml", "after.yaml"}, "back.txt": {"diff", "after.yaml", "before.yaml"}} {
+		var out, errs bytes.Buffer
+		if code := Main(args, &out, &errs); code != 1 {
+			t.Fatalf("exit %d: %s", code, &errs)
+		}
+		if strings.Contains(out.String(), "hush") {
+			t.Errorf("a secret is shown:\n%s", &out)
+		}
+		if *update {
+			if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != string(want) {
+			t.Errorf("%s differs (run with -update when that is right):\n%s", file, got)
+		}
 	}
 }
