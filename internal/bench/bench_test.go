@@ -270,13 +270,14 @@ func TestTextColumnsLineUp(t *testing.T) {
 
 func page() Page {
 	m := Machine{CPU: "Example <CPU>", Cores: 2, Memory: "24 GiB", Kernel: "6.1", Go: "go1.26", Load: "0.10", Versions: []string{"NGINX 1.22.1"}}
-	return Page{Machine: m, Rounds: 5, Seconds: 4, Date: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), Outcomes: sample()}
+	return Page{Machine: m, Rounds: 5, Seconds: 4, Date: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), Outcomes: sample(),
+		Sections: []Section{{"A section", Table{Head: []string{"", "x"}, Rows: [][]string{{"a", "1"}}}, []string{"A note."}}}}
 }
 
 func TestPageSaysHowToRepeatIt(t *testing.T) {
 	var b bytes.Buffer
 	page().Markdown(&b)
-	for _, want := range []string{"make bench\n", "24 November 2026", "Example <CPU>, 2 cores", "NGINX 1.22.1", "5 of 4 s each", "img/benchmarks.svg", "internal/bench/testdata"} {
+	for _, want := range []string{"make bench\n", "24 November 2026", "Example <CPU>, 2 cores", "NGINX 1.22.1", "5 of 4 s each", "img/benchmarks.svg", "internal/bench/testdata", "## A section\n\n|  | x |\n|---|--:|\n| a | 1 |\n\nA note.\n\n"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in the page", want)
 		}

@@ -1,11 +1,10 @@
 // Command bench measures Gopura beside NGINX and HAProxy: the same jobs, on the
 // same upstream, in one run on one machine.
 //
-//	make bench                                    everything, about five minutes; writes docs/benchmarks.md
+//	make bench                                    everything, about 20 minutes; writes docs/benchmarks.md
 //	go run ./internal/bench -rounds 3 -seconds 2  a quick look
 //	go run ./internal/bench -only plain,gopura    some jobs, some proxies; nothing is written
 //	go run ./internal/bench -only fan3,fan10      composed answers, beside the same job written by hand
-//
 //	go run ./internal/bench -only grpc,h2         HTTP/2 and gRPC, beside NGINX
 //	go run ./internal/bench -only transcode       REST to gRPC, beside grpc-gateway
 //

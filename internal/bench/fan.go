@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -31,32 +30,36 @@ func fanKinds() []Kind {
 	}
 }
 
-// runFans measures composed answers beside the same job written by hand, and
-// prints a table for each.
-func (b *Bench) runFans(ctx context.Context, only []string, w io.Writer) error {
+// runFans measures composed answers beside the same job written by hand.
+func (b *Bench) runFans(ctx context.Context, _ options, only []string, done func(Section)) error {
+	if !slices.ContainsFunc(fans, func(j Job) bool { return wanted(only, j.Name) }) {
+		return nil
+	}
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", byhandBinary, "./internal/byhand").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
 	own := *b
 	own.Kinds = fanKinds()
 	for _, j := range fans {
-		if len(only) > 0 && !slices.Contains(only, j.Name) {
+		if !wanted(only, j.Name) {
 			continue
 		}
 		o, err := own.Run(ctx, j)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "\n%s\n", j.Title)
-		o.fanTable().Text(w)
+		if err := faults([]Outcome{o}); err != nil {
+			return err
+		}
 		asleep, awake, err := own.overheads(ctx, j)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "latency over the slowest part, one request at a time, p50: %s\nwith CPUs that don't sleep in between: %s\n\n", asleep, awake)
-		if err := faults([]Outcome{o}); err != nil {
-			return err
-		}
+		done(Section{j.Title, o.fanTable(), []string{
+			"Beside it the same job written by hand in Go: with what was decoded and encoded again by `encoding/json`, and with `json.RawMessage`.",
+			fmt.Sprintf("Latency over the slowest part of an answer like it (that part takes 5 ms), one request at a time, p50: %s. "+
+				"Most of it is the time in which the CPUs of this machine wake up; while they are kept awake it is %s.", asleep, awake),
+		}})
 	}
 	return nil
 }

@@ -32,8 +32,11 @@ func hasOwnKinds(name string) bool {
 // echoed is a frame of gRPC with a message of 100 bytes: field 1, 98 of them.
 var echoed = "\x00\x00\x00\x00\x64\x0a\x62" + strings.Repeat("m", 98)
 
-// runH2 measures the jobs over HTTP/2, and prints a table for each.
-func (b *Bench) runH2(ctx context.Context, only []string, w io.Writer) error {
+// runH2 measures the jobs over HTTP/2.
+func (b *Bench) runH2(ctx context.Context, _ options, only []string, done func(Section)) error {
+	if !slices.ContainsFunc(h2Jobs, func(j Job) bool { return wanted(only, j.Name) }) {
+		return nil
+	}
 	service, address, err := startService()
 	if err != nil {
 		return err
@@ -45,7 +48,7 @@ func (b *Bench) runH2(ctx context.Context, only []string, w io.Writer) error {
 	own := *b
 	own.Kinds = slices.DeleteFunc(slices.Clone(b.Kinds), func(k Kind) bool { return k.Name == "haproxy" }) // NGINX is whom the aim is about
 	for _, j := range h2Jobs {
-		if len(only) > 0 && !slices.Contains(only, j.Name) {
+		if !wanted(only, j.Name) {
 			continue
 		}
 		if own.Origin = b.Origin; j.H2 == "grpc" {
@@ -55,12 +58,10 @@ func (b *Bench) runH2(ctx context.Context, only []string, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "\n%s\n", j.Title)
-		o.h2Table().Text(w)
-		fmt.Fprintln(w)
 		if err := faults([]Outcome{o}); err != nil {
 			return err
 		}
+		done(Section{j.Title, o.h2Table(), []string{"h2load with 8 connections and 8 streams on each, without TLS."}})
 	}
 	return nil
 }
@@ -211,13 +212,29 @@ func parseH2load(report []byte) (Load, error) {
 }
 
 // runTranscode runs the measurement that is a module of its own.
-func runTranscode(ctx context.Context, o options, w io.Writer) error {
+func runTranscode(ctx context.Context, o options, only []string, done func(Section)) error {
+	if !wanted(only, "transcode") {
+		return nil
+	}
 	binary, err := filepath.Abs(gopuraBinary)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "\nREST requests to a gRPC service, beside grpc-gateway")
 	cmd := exec.CommandContext(ctx, "go", "run", ".", "-gopura", binary, "-rounds", strconv.Itoa(o.rounds), "-seconds", strconv.Itoa(o.seconds))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "internal/bench/transcode", w, os.Stderr
-	return cmd.Run()
+	cmd.Dir, cmd.Stderr = "internal/bench/transcode", os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("transcode: %w", err)
+	}
+	t := Table{Head: []string{"", "CPU µs/request", "grpc-gateway", "× grpc-gateway"}}
+	for line := range strings.Lines(string(out)) {
+		if row := strings.Split(strings.TrimSpace(line), "\t"); len(row) == len(t.Head) {
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	if len(t.Rows) == 0 {
+		return fmt.Errorf("transcode: no result in its report:\n%s", out)
+	}
+	done(Section{"REST requests to a gRPC service", t, []string{"Beside grpc-gateway's generated proxy, before the same service."}})
+	return nil
 }

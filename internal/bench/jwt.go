@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -61,14 +60,13 @@ func signed(alg string) (key, token string, err error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), token, err
 }
 
-// runTokens measures what the check of a token that was seen before costs, and
-// prints it for each algorithm.
-func (b *Bench) runTokens(ctx context.Context, only []string, w io.Writer) error {
+// runTokens measures what the check of a token that was seen before costs.
+func (b *Bench) runTokens(ctx context.Context, _ options, only []string, done func(Section)) error {
 	own := *b
 	own.Kinds = tokenKinds()
 	for i, alg := range []string{"RS256", "ES256"} {
 		j := tokenJobs[i]
-		if len(only) > 0 && !slices.Contains(only, j.Name) {
+		if !wanted(only, j.Name) {
 			continue
 		}
 		key, token, err := signed(alg)
@@ -80,12 +78,10 @@ func (b *Bench) runTokens(ctx context.Context, only []string, w io.Writer) error
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "\n%s\n", j.Title)
-		o.tokenTable().Text(w)
-		fmt.Fprintf(w, "the check, median of the rounds' differences: %.2f µs CPU\n\n", o.check())
 		if err := faults([]Outcome{o}); err != nil {
 			return err
 		}
+		done(Section{j.Title, o.tokenTable(), []string{fmt.Sprintf("The check, median of the rounds' differences: %.2f µs CPU. The same token comes again and again.", o.check())}})
 	}
 	return nil
 }

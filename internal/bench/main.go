@@ -58,7 +58,6 @@ func run(ctx context.Context, o options) error {
 	}
 	only := split(o.only)
 	own := slices.DeleteFunc(slices.Clone(only), func(name string) bool { return !hasOwnKinds(name) })
-	fan := slices.DeleteFunc(slices.Clone(own), func(name string) bool { return !strings.HasPrefix(name, "fan") })
 	js, ks, unknown := choose(slices.DeleteFunc(only, hasOwnKinds))
 	if o.only != "" && len(own) == len(split(o.only)) {
 		js = nil // those alone
@@ -109,23 +108,9 @@ func run(ctx context.Context, o options) error {
 	if err := faults(outcomes); err != nil {
 		return err
 	}
-	if o.only == "" || len(fan) > 0 {
-		if err := b.runFans(ctx, fan, os.Stdout); err != nil {
-			return err
-		}
-	}
-	if o.only == "" || slices.ContainsFunc(own, isTokenJob) {
-		if err := b.runTokens(ctx, slices.DeleteFunc(slices.Clone(own), func(name string) bool { return !isTokenJob(name) }), os.Stdout); err != nil {
-			return err
-		}
-	}
-	if o.only == "" || slices.ContainsFunc(own, func(name string) bool { return !strings.HasPrefix(name, "fan") && !isTokenJob(name) }) {
-		if err := b.runH2(ctx, own, os.Stdout); err != nil {
-			return err
-		}
-	}
-	if o.only == "" || slices.Contains(own, "transcode") {
-		if err := runTranscode(ctx, o, os.Stdout); err != nil {
+	var sections []Section
+	if o.only == "" || len(own) > 0 {
+		if sections, err = b.sections(ctx, o, own); err != nil {
 			return err
 		}
 	}
@@ -136,7 +121,7 @@ func run(ctx context.Context, o options) error {
 		fmt.Fprintf(progress, "%s stays as it is: only a run of all jobs and all proxies writes it\n", pageFile)
 		return nil
 	}
-	return writeReport(Page{Machine: m, Rounds: o.rounds, Seconds: o.seconds, Date: time.Now(), Outcomes: outcomes})
+	return writeReport(Page{Machine: m, Rounds: o.rounds, Seconds: o.seconds, Date: time.Now(), Outcomes: outcomes, Sections: sections})
 }
 
 func split(only string) []string {

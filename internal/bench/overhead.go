@@ -19,7 +19,7 @@ type overhead struct {
 }
 
 func (o overhead) String() string {
-	return fmt.Sprintf("%s (a plain hop: %s, through NGINX: %s)", latency(micros(o.composed)), latency(micros(o.hop)), latency(micros(o.nginx)))
+	return fmt.Sprintf("**%s** (a plain hop alone: %s, one through NGINX: %s)", latency(micros(o.composed)), latency(micros(o.hop)), latency(micros(o.nginx)))
 }
 
 // overheads asks for a composed answer, for its slowest part through a plain

@@ -22,6 +22,7 @@ type Page struct {
 	Rounds, Seconds int
 	Date            time.Time
 	Outcomes        []Outcome
+	Sections        []Section
 }
 
 // writeReport writes the page and its chart.
@@ -56,6 +57,9 @@ Repeat it with
 		fmt.Fprintf(w, "## %s\n\n", o.Job.Title)
 		o.table().Markdown(w)
 		fmt.Fprintf(w, "\n%s\n\n", about(o.Job))
+	}
+	for _, s := range p.Sections {
+		s.Markdown(w)
 	}
 	m := p.Machine
 	fmt.Fprintf(w, `## How it was measured

@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -113,21 +115,19 @@ func start(name string, args ...string) (*exec.Cmd, string) {
 	return cmd, strings.TrimSpace(line)
 }
 
-func startGopura(binary, service string) (*exec.Cmd, string) {
+func startGopura(binary, service, dir string) (*exec.Cmd, string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	address := l.Addr().String()
 	l.Close()
-	f, err := os.CreateTemp("", "gopura-*.yaml")
+	file := filepath.Join(dir, "gopura.yaml")
+	err = os.WriteFile(file, fmt.Appendf(nil, "listen: %q\naccess_log: off\noverload: off\nlog: error\nservices: {catalog: \"grpc://%s\"}\nroutes: [{match: /*, to: catalog, grpc: bench.v1.Catalog}]\n", address, service), 0o600)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.Remove(f.Name())
-	fmt.Fprintf(f, "listen: %q\naccess_log: off\noverload: off\nlog: error\nservices: {catalog: \"grpc://%s\"}\nroutes: [{match: /*, to: catalog, grpc: bench.v1.Catalog}]\n", address, service)
-	f.Close()
-	cmd := exec.Command(binary, "run", "-c", f.Name())
+	cmd := exec.Command(binary, "run", "-c", file)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also when we fail
 	if err := cmd.Start(); err != nil {
@@ -146,6 +146,7 @@ func startGopura(binary, service string) (*exec.Cmd, string) {
 	return nil, ""
 }
 
+// measure prints a line for each kind of request, its cells separated by tabs.
 func measure(binary string, d time.Duration, rounds, clients int) {
 	self, err := os.Executable()
 	if err != nil {
@@ -155,7 +156,12 @@ func measure(binary string, d time.Duration, rounds, clients int) {
 	defer service.Process.Kill()
 	other, otherAddress := start(self, "-role", "grpc-gateway", "-to", address)
 	defer other.Process.Kill()
-	ours, ourAddress := startGopura(binary, address)
+	dir, err := os.MkdirTemp("", "gopura-bench-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ours, ourAddress := startGopura(binary, address, dir)
 	defer ours.Process.Kill()
 	body := `{"name":"Assam second flush","price":{"currency":"INR","units":"450","nanos":500000000},"stock":"1200","tags":["black","assam","loose leaf"],"description":"` + strings.Repeat("malty, from the Brahmaputra valley. ", 20) + `"}`
 	requests := []struct{ name, text string }{
@@ -163,11 +169,14 @@ func measure(binary string, d time.Duration, rounds, clients int) {
 		{"PUT, 1 KB both ways", fmt.Sprintf("PUT /v1/products/tea-01 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)},
 	}
 	for _, r := range requests {
+		var gopura, gateway, ratio []float64
 		for round := range rounds {
 			a, n := load(ourAddress, r.text, ours.Process.Pid, d, clients)
 			b, m := load(otherAddress, r.text, other.Process.Pid, d, clients)
-			fmt.Printf("%-20s round %d: Gopura %6.1f µs CPU (%d requests), grpc-gateway %6.1f µs CPU (%d requests), ratio %.2f\n", r.name, round+1, a, n, b, m, a/b)
+			gopura, gateway, ratio = append(gopura, a), append(gateway, b), append(ratio, a/b)
+			fmt.Fprintf(os.Stderr, "transcode %-20s round %d: Gopura %6.1f µs CPU (%d requests), grpc-gateway %6.1f µs CPU (%d requests), ratio %.2f\n", r.name, round+1, a, n, b, m, a/b)
 		}
+		fmt.Printf("%s\t%.1f\t%.1f\t%.2f\n", r.name, median(gopura), median(gateway), median(ratio))
 	}
 }
 
@@ -216,4 +225,9 @@ func cpuOf(pid int) time.Duration {
 	user, _ := strconv.Atoi(f[11])
 	system, _ := strconv.Atoi(f[12])
 	return time.Duration(user+system) * time.Second / 100
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
 }
