@@ -25,11 +25,11 @@ type draft struct {
 	routes     []*block
 	losses     []Loss
 	files      map[string][]byte
-	taken      map[string]bool // "kind name" of services, routes, …
+	taken      map[string]int // "kind name" of services, routes, …: how often it was asked for
 }
 
 func newDraft(from, file string, o Options) *draft {
-	return &draft{from: from, file: file, opts: o, taken: map[string]bool{}, files: map[string][]byte{}, listen: &block{}, limits: &block{}, timeouts: &block{},
+	return &draft{from: from, file: file, opts: o, taken: map[string]int{}, files: map[string][]byte{}, listen: &block{}, limits: &block{}, timeouts: &block{},
 		identity: &block{}, services: &block{}, policies: &block{}, defaults: &block{}}
 }
 
@@ -73,7 +73,7 @@ const maxLosses = 2000
 func (d *draft) lose(at *block, kind Kind, pos config.Pos, what, why, do string) {
 	what, why, do = oneLine(what), oneLine(why), oneLine(do)
 	l := Loss{Pos: pos, At: pos.String(), Kind: kind, What: what, Why: why, Do: do}
-	if slices.Contains(d.losses, l) || len(d.losses) >= maxLosses {
+	if len(d.losses) >= maxLosses || slices.Contains(d.losses, l) {
 		return
 	}
 	d.losses = append(d.losses, l)
@@ -110,12 +110,16 @@ func (d *draft) report() []Loss {
 
 // unique returns a name for a kind of thing that nothing else of that kind has.
 func (d *draft) unique(kind, name string) string {
-	try := name
-	for n := 2; d.taken[kind+" "+try]; n++ {
-		try = name + "-" + strconv.Itoa(n)
+	key := kind + " " + name
+	for n := d.taken[key]; n > 0; n++ { // from where the last search ended
+		try := name + "-" + strconv.Itoa(n+1)
+		if d.taken[kind+" "+try] == 0 {
+			d.taken[key], name = n+1, try
+			break
+		}
 	}
-	d.taken[kind+" "+try] = true
-	return try
+	d.taken[kind+" "+name]++
+	return name
 }
 
 // slug is a text as the name of a service or block: letters, digits, _ - and .

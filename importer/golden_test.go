@@ -130,25 +130,3 @@ func same(t *testing.T, file string, got []byte) {
 }
 
 func isFolder(path string) bool { info, err := os.Stat(path); return err == nil && info.IsDir() }
-
-func FuzzImport(f *testing.F) {
-	sources, _ := filepath.Glob("testdata/*/shop.*")
-	for _, path := range append(sources, "testdata/nginx/nginx.conf") {
-		if text, err := os.ReadFile(path); err == nil && len(text) < 8<<10 {
-			f.Add(text, "")
-		}
-	}
-	f.Add([]byte("server { listen 80; location ~ ^/(a|b { return 301 $x; } }"), "nginx")
-	f.Add([]byte(`{"http": {"routers": {"a": {"rule": "!(Host(`+"`a`"+`)) || Path("/x", "/y")"}}}}`), "traefik")
-	none := func(string) ([]byte, error) { return nil, os.ErrNotExist }
-	f.Fuzz(func(t *testing.T, text []byte, from string) {
-		r, err := importer.Import(config.Source{Name: "x", Data: text}, importer.Options{From: from, ReadFile: none, Exists: func(string) bool { return false }})
-		if err != nil {
-			return
-		}
-		// What is written is YAML, whatever stood in the source.
-		if _, err := config.ReadTree(config.Source{Name: "gopura.yaml", Data: r.Text}); err != nil && len(text) < 1<<20 {
-			t.Errorf("%v\n%s", err, r.Text)
-		}
-	})
-}

@@ -83,6 +83,8 @@ func (k *krakend) cors(c *config.Tree) {
 	k.defaults.set("cors", cors)
 }
 
+var krakendGuards = regexp.MustCompile(`auth|security|validation|policies|bot|ip`)
+
 var krakendPart = regexp.MustCompile(`\{([^{}]+)\}`)
 
 func (k *krakend) endpoint(e *config.Tree) {
@@ -402,7 +404,7 @@ func (k *krakend) security(b *block, e *config.Tree) {
 			b.set("validate", mapOf("body", mapOf("schema", treeValue(f.Value))))
 		case "security/cors", "documentation/openapi", "telemetry/opentelemetry":
 		default:
-			if regexp.MustCompile(`auth|security|validation|policies|bot|ip`).MatchString(f.Key) {
+			if krakendGuards.MatchString(f.Key) {
 				k.shut(b, f.Pos, f.Key, "it can refuse requests, and is not translated", "decide who may use the route")
 			} else {
 				k.lose(b, Lost, f.Pos, f.Key, "it is not translated", "")

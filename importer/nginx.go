@@ -217,11 +217,13 @@ func nginxAddress(text string) string {
 	switch {
 	case strings.HasPrefix(text, "unix:"), text == "":
 		return ""
-	case regexp.MustCompile(`:\d+$`).MatchString(text):
+	case endsInPort(text):
 		return text
 	}
 	return text + ":80"
 }
+
+var endsInPort = regexp.MustCompile(`:\d+$`).MatchString
 
 // writeListeners finds the addresses, and writes them.
 func (n *nginx) writeListeners() {

@@ -14,6 +14,15 @@ type location struct {
 	kind   byte   // '=' exact, '^' prefix before expressions, '~' expression, '@' named, 0 prefix
 	text   string // path, or expression
 	within string // prefix of the location around it
+	kept   *keptRegexp
+}
+
+// expression is text compiled, once.
+func (l *location) expression() *keptRegexp {
+	if l.kept == nil {
+		l.kept = keepRegexp(l.text)
+	}
+	return l.kept
 }
 
 // locations are those of a block and of the blocks in them.
@@ -78,7 +87,7 @@ func find(list []*location, path string) (found *location) {
 		return found
 	}
 	for _, l := range list {
-		if l.kind == '~' && strings.HasPrefix(path, l.within) && fits(l.text, path) {
+		if l.kind == '~' && strings.HasPrefix(path, l.within) && l.expression().fits(path) {
 			return l
 		}
 	}
@@ -146,7 +155,7 @@ func preference(list []*location) (out []preferred) {
 			out = append(out, preferred{l, ""})
 		case inside:
 			for _, e := range expressions {
-				if p := regexpPrefix(e.text); strings.HasPrefix(l.text, e.within) && (strings.HasPrefix(p, l.text) || strings.HasPrefix(l.text, p)) {
+				if p := e.expression().prefix; strings.HasPrefix(l.text, e.within) && (strings.HasPrefix(p, l.text) || strings.HasPrefix(l.text, p)) {
 					out = append(out, preferred{e, l.text})
 				}
 			}

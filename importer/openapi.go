@@ -56,7 +56,7 @@ type openapiRoute struct {
 func (o *openapiImport) operation(op *openapi.Operation) {
 	service, base := o.server(op)
 	pattern, isRegexp := pathPattern(base + op.Path)
-	shape := op.Method + " " + regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(base+op.Path, "{}")
+	shape := op.Method + " " + braces.ReplaceAllString(base+op.Path, "{}")
 	if op.Match != "" {
 		shape = op.Match
 		if _, again := o.seen[shape]; again {
@@ -224,6 +224,7 @@ func (o *openapiImport) base(server string) string {
 }
 
 var (
+	braces      = regexp.MustCompile(`\{[^}]*\}`)
 	templated   = regexp.MustCompile(`\{([^{}/]*)\}`)
 	wholeParam  = regexp.MustCompile(`^\{[^{}/]*\}$`)
 	strangePath = regexp.MustCompile(`[{}*]`)

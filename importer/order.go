@@ -13,6 +13,7 @@ type matcher struct {
 	methods []string // none: any
 	path    string   // a pattern; "" with a regexp
 	regexp  string
+	kept    *keptRegexp // of regexp; nil: compiled when it is needed
 	headers []condition
 	query   []condition
 	when    []string // expressions, all of which must hold
@@ -81,6 +82,11 @@ const maxCompared = 4000
 // source asks them, so that ours comes to the same: only where the more specific
 // route of two that some request fits is not the one that the source asks first.
 func prioritise(list []*ranked) {
+	for _, r := range list {
+		if r.regexp != "" {
+			r.kept = keepRegexp(r.regexp)
+		}
+	}
 	for i := len(list) - 1; i >= 0; i-- {
 		r := list[i]
 		if len(list) > maxCompared {
@@ -177,7 +183,7 @@ func steps(m matcher) string {
 	text := m.path
 	end := ""
 	if m.regexp != "" {
-		text, end = regexpPrefix(m.regexp), "c"
+		text, end = m.prefix(), "c"
 		if i := strings.LastIndexByte(text, '/'); i >= 0 {
 			text = text[:i]
 		}
@@ -202,6 +208,27 @@ func steps(m matcher) string {
 		}
 	}
 	return b.String() + end
+}
+
+// keptRegexp is what is asked of an expression again and again.
+type keptRegexp struct {
+	compiled *regexp.Regexp // nil: it does not compile
+	prefix   string
+}
+
+func keepRegexp(text string) *keptRegexp {
+	re, _ := regexp.Compile(text)
+	return &keptRegexp{re, regexpPrefix(text)}
+}
+
+// fits reports whether the expression takes a path; in doubt it does.
+func (k *keptRegexp) fits(path string) bool { return k.compiled == nil || k.compiled.MatchString(path) }
+
+func (m matcher) prefix() string {
+	if m.kept != nil {
+		return m.kept.prefix
+	}
+	return regexpPrefix(m.regexp)
 }
 
 // regexpPrefix is the text that every path of an anchored expression begins with.
@@ -261,9 +288,9 @@ func pathsMeet(a, b matcher) bool {
 	case exactX && exactY:
 		return x == y
 	case exactX && b.regexp != "":
-		return fits(b.regexp, x)
+		return b.fits(x)
 	case exactY && a.regexp != "":
-		return fits(a.regexp, y)
+		return a.fits(y)
 	case exactX:
 		return strings.HasPrefix(x+"/", y)
 	case exactY:
@@ -272,16 +299,18 @@ func pathsMeet(a, b matcher) bool {
 	return strings.HasPrefix(x, y) || strings.HasPrefix(y, x)
 }
 
-func fits(expr, path string) bool {
-	re, err := regexp.Compile(expr)
-	return err != nil || re.MatchString(path)
+func (m matcher) fits(path string) bool {
+	if m.kept == nil {
+		m.kept = keepRegexp(m.regexp)
+	}
+	return m.kept.fits(path)
 }
 
 // start is the text that every path begins with; for /a/* that is "/a/", where
 // /a counts as /a/.
 func start(m matcher) (text string, exact bool) {
 	if m.regexp != "" {
-		return regexpPrefix(m.regexp), false
+		return m.prefix(), false
 	}
 	if i := strings.IndexAny(m.path, "{*"); i >= 0 {
 		return m.path[:i], false

@@ -356,7 +356,11 @@ func (r *rule) expression() (string, error) {
 		return "(" + strings.Join(parts, " "+r.op+" ") + ")", nil
 	}
 	var parts []string
+	var wrong error
 	matches := func(fact, expr string) {
+		if _, err := regexp.Compile(expr); err != nil && wrong == nil {
+			wrong = err
+		}
 		parts = append(parts, fact+".matches("+quoted(expr)+")")
 	}
 	for i, a := range r.args {
@@ -410,12 +414,8 @@ func (r *rule) expression() (string, error) {
 			return "", fmt.Errorf("%s is not known", r.name)
 		}
 	}
-	for _, p := range parts {
-		if i := strings.Index(p, ".matches("); i >= 0 {
-			if _, err := regexp.Compile(r.args[len(r.args)-1]); err != nil {
-				return "", err
-			}
-		}
+	if wrong != nil {
+		return "", wrong
 	}
 	switch len(parts) {
 	case 0:

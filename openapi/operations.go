@@ -3,6 +3,7 @@ package openapi
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"gopura/config"
@@ -13,12 +14,12 @@ import (
 var Methods = []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 func (d *Document) operations(tree *config.Tree) error {
-	root := place{tree: tree}
-	for _, f := range tree.Map("paths") {
+	paths := place{tree: tree}.get("paths")
+	for _, f := range paths.tree.Map() {
 		if !strings.HasPrefix(f.Key, "/") {
 			continue // an extension
 		}
-		item, err := d.resolve(root.get("paths", f.Key))
+		item, err := d.resolve(place{pointer: paths.pointer + "/" + escape(f.Key), tree: f.Value})
 		if err != nil {
 			return err
 		}
@@ -120,7 +121,10 @@ func (d *Document) describe(par *Parameter, p place) {
 	s := p.get("schema")
 	if d.swagger {
 		s = p
-		schema := p.tree.Value().(map[string]any)
+		schema, _ := p.tree.Value().(map[string]any)
+		if schema == nil {
+			schema = map[string]any{} // it is no map: nothing is said
+		}
 		for _, key := range []string{"name", "in", "description", "required", "collectionFormat", "allowEmptyValue"} {
 			delete(schema, key)
 		}
@@ -215,13 +219,32 @@ func (d *Document) servers(t *config.Tree) (list []Server) {
 		return d.oldServers(t)
 	}
 	for _, s := range t.List("servers") {
-		text := s.String("url")
-		for _, v := range s.Map("variables") {
-			text = strings.ReplaceAll(text, "{"+v.Key+"}", v.Value.String("default"))
-		}
-		list = append(list, Server{s.Pos, text, s.String("description")})
+		list = append(list, Server{s.Pos, address(s), s.String("description")})
 	}
 	return list
+}
+
+// maxURL is how long the address of a server may become; what is longer is cut.
+const maxURL = 4 << 10
+
+var variable = regexp.MustCompile(`\{[^{}]*\}`)
+
+// address is the URL of a server, its variables set to their defaults. They are set
+// once: a default that names another variable stays as it is.
+func address(s *config.Tree) string {
+	left := maxURL
+	text := variable.ReplaceAllStringFunc(s.String("url"), func(name string) string {
+		v := s.Get("variables", name[1:len(name)-1])
+		if v == nil {
+			return name
+		}
+		set := v.String("default")
+		if left -= len(set); left < 0 {
+			return ""
+		}
+		return set
+	})
+	return strings.ToValidUTF8(text[:min(len(text), maxURL)], "")
 }
 
 func (d *Document) oldServers(t *config.Tree) (list []Server) {
