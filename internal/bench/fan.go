@@ -51,15 +51,14 @@ func (b *Bench) runFans(ctx context.Context, _ options, only []string, done func
 		if err := faults([]Outcome{o}); err != nil {
 			return err
 		}
-		asleep, awake, err := own.overheads(ctx, j)
+		done(Section{j.Title, o.fanTable(), []string{
+			"Beside it the same job written by hand in Go: with what was decoded and encoded again by `encoding/json`, and with `json.RawMessage`.",
+		}})
+		over, err := own.overheads(ctx, j)
 		if err != nil {
 			return err
 		}
-		done(Section{j.Title, o.fanTable(), []string{
-			"Beside it the same job written by hand in Go: with what was decoded and encoded again by `encoding/json`, and with `json.RawMessage`.",
-			fmt.Sprintf("Latency over the slowest part of an answer like it (that part takes 5 ms), one request at a time, p50: %s. "+
-				"Most of it is the time in which the CPUs of this machine wake up; while they are kept awake it is %s.", asleep, awake),
-		}})
+		done(over)
 	}
 	return nil
 }

@@ -11,63 +11,85 @@ import (
 	"time"
 )
 
-// overhead is what an answer whose slowest part takes 5 ms costs over that part.
-type overhead struct {
-	composed time.Duration // over the part alone
-	hop      time.Duration // the part through a plain route, over the part alone
-	nginx    time.Duration // the same through NGINX
-}
-
-func (o overhead) String() string {
-	return fmt.Sprintf("**%s** (a plain hop alone: %s, one through NGINX: %s)", latency(micros(o.composed)), latency(micros(o.hop)), latency(micros(o.nginx)))
-}
-
-// overheads asks for a composed answer, for its slowest part through a plain
-// route, for that through NGINX, and for that part alone, in turn, over one
-// connection each, one request at a time. Each is a difference of medians. On an
-// idle machine most of it is the time in which a CPU, above all a virtual one,
-// wakes up: so everything is measured again while they are kept awake.
-func (b *Bench) overheads(ctx context.Context, j Job) (asleep, awake overhead, err error) {
-	own, err := start(ctx, b.Kinds[0], j, b.Origin, b.Dir)
-	if err != nil {
-		return asleep, awake, err
+// overheads is the latency of answers over that of their slowest part, which
+// takes 5 ms, one request at a time: composed by Gopura and by hand; and, to
+// compare, of that part alone through a plain route and through NGINX. Each is a
+// difference of medians of requests in turn. On an idle machine most of it is
+// the time in which a CPU, above all a virtual one, wakes up: so everything is
+// measured again while they are kept awake.
+func (b *Bench) overheads(ctx context.Context, j Job) (Section, error) {
+	kind := func(list []Kind, name string) Kind {
+		return list[slices.IndexFunc(list, func(k Kind) bool { return k.Name == name })]
 	}
-	defer own.Stop()
-	other, err := start(ctx, kinds[slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == "nginx" })], jobs[0], b.Origin, b.Dir)
-	if err != nil {
-		return asleep, awake, err
+	s := Section{
+		Title: j.Title + ": latency over the slowest part",
+		Table: Table{Head: []string{"p50, one request at a time", "idle machine", "CPUs kept awake"}},
+		Notes: []string{"The slowest part takes 5 ms; asked for alone, without anything in between, it is the zero of this table. Most of what an idle machine adds is the time in which its CPUs wake up, twice for each process in between."},
 	}
-	defer other.Stop()
+	urls := []string{"http://" + b.Origin + "/sleep/5ms"}
+	running := make(map[string]*Proxy)
+	for _, way := range []struct {
+		title, path string
+		kind        Kind
+		job         Job
+	}{
+		{"composed by Gopura", "/slow", kind(b.Kinds, "gopura"), j},
+		{"composed by hand: net/http, goroutines, encoding/json", "/slow", kind(b.Kinds, "decoded"), j},
+		{"composed by hand with json.RawMessage", "/slow", kind(b.Kinds, "raw"), j},
+		{"the slowest part alone through Gopura", "/sleep/5ms", kind(b.Kinds, "gopura"), j},
+		{"the slowest part alone through NGINX", "/sleep/5ms", kind(kinds, "nginx"), jobs[0]},
+	} {
+		p := running[way.kind.Name]
+		if p == nil {
+			var err error
+			if p, err = start(ctx, way.kind, way.job, b.Origin, b.Dir); err != nil {
+				return s, err
+			}
+			defer p.Stop()
+			running[way.kind.Name] = p
+		}
+		urls = append(urls, "http://"+p.Address+way.path)
+		s.Table.Rows = append(s.Table.Rows, []string{way.title})
+	}
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	urls := []string{"http://" + b.Origin + "/sleep/5ms", "http://" + own.Address + "/slow", "http://" + own.Address + "/sleep/5ms", "http://" + other.Address + "/sleep/5ms"}
-	if asleep, err = inTurn(ctx, client, urls); err != nil {
-		return asleep, awake, err
+	asleep, err := inTurn(ctx, client, urls)
+	if err != nil {
+		return s, err
 	}
 	stop, err := keepAwake(ctx)
 	if err != nil {
-		return asleep, awake, err
+		return s, err
 	}
 	defer stop()
-	awake, err = inTurn(ctx, client, urls)
-	return asleep, awake, err
+	awake, err := inTurn(ctx, client, urls)
+	if err != nil {
+		return s, err
+	}
+	for i := range s.Table.Rows {
+		s.Table.Rows[i] = append(s.Table.Rows[i], latency(micros(asleep[i])), latency(micros(awake[i])))
+	}
+	return s, nil
 }
 
-// inTurn asks for the slowest part, the composed answer, the plain hop and
-// NGINX's, one after the other.
-func inTurn(ctx context.Context, client *http.Client, urls []string) (overhead, error) {
+// inTurn asks for the urls, one after the other, again and again, and returns by
+// how much the median of each is above that of the first.
+func inTurn(ctx context.Context, client *http.Client, urls []string) ([]time.Duration, error) {
 	took := make([][]float64, len(urls))
 	for range 400 {
 		for i, url := range urls {
 			t, err := timed(ctx, client, url)
 			if err != nil {
-				return overhead{}, err
+				return nil, err
 			}
 			took[i] = append(took[i], float64(t))
 		}
 	}
-	over := func(i int) time.Duration { return time.Duration(median(took[i]) - median(took[0])) }
-	return overhead{composed: over(1), hop: over(2), nginx: over(3)}, nil
+	over := make([]time.Duration, len(urls)-1)
+	for i := range over {
+		over[i] = time.Duration(median(took[i+1]) - median(took[0]))
+	}
+	return over, nil
 }
 
 // timed asks for url and reads the whole answer.

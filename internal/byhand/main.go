@@ -5,7 +5,8 @@
 //	byhand 127.0.0.1:8080 http://127.0.0.1:9000 3 decoded
 //	byhand @FILE decoded      the first three words are in a file
 //
-// It asks the origin for /0/1k.json, /1/1k.json, … at the same time. The last word
+// It asks the origin for /0/1k.json, /1/1k.json, … at the same time; for GET /slow
+// the last part is /sleep/5ms. The last word
 // is decoded (parts are decoded into Go values, as most programs do) or raw
 // (parts are kept as json.RawMessage, which checks and compacts them).
 package main
@@ -16,6 +17,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,6 +53,7 @@ func run(args []string) error {
 		a.names = append(a.names, fmt.Sprintf("part%d", i))
 		a.urls = append(a.urls, fmt.Sprintf("%s/%d/1k.json", args[1], i))
 	}
+	a.slow = append(slices.Clone(a.urls[:n-1]), args[1]+"/sleep/5ms")
 	s := &http.Server{Addr: args[0], Handler: a, ReadHeaderTimeout: 5 * time.Second}
 	return s.ListenAndServe()
 }
@@ -59,15 +62,20 @@ type aggregator struct {
 	client *http.Client
 	names  []string
 	urls   []string
+	slow   []string
 	raw    bool
 }
 
 // ServeHTTP implements http.Handler.
 func (a *aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	parts, errs := make([]any, len(a.urls)), make([]error, len(a.urls))
+	urls := a.urls
+	if r.URL.Path == "/slow" {
+		urls = a.slow
+	}
+	parts, errs := make([]any, len(urls)), make([]error, len(urls))
 	var all sync.WaitGroup
-	for i := range a.urls {
-		all.Go(func() { parts[i], errs[i] = a.fetch(r, a.urls[i]) })
+	for i := range urls {
+		all.Go(func() { parts[i], errs[i] = a.fetch(r, urls[i]) })
 	}
 	all.Wait()
 	answer := make(map[string]any, len(parts))
@@ -97,6 +105,9 @@ func (a *aggregator) fetch(r *http.Request, url string) (any, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if resp.ContentLength == 0 {
+		return nil, nil
 	}
 	if a.raw {
 		var v json.RawMessage
