@@ -3,35 +3,9 @@ package gateway_test
 import (
 	"fmt"
 	"net"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 )
-
-// toxic puts toxiproxy in front of a server. slow sets how much later each
-// answer comes.
-func toxic(t *testing.T, upstream string) (address string, slow func(time.Duration)) {
-	t.Helper()
-	p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "redis", "127.0.0.1:0", upstream)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	return p.Listen, func(d time.Duration) {
-		t.Helper()
-		p.Toxics.ResetToxics(t.Context())
-		if d == 0 {
-			return
-		}
-		if _, err := p.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
-			`{"name": "slow", "type": "latency", "stream": "downstream", "attributes": {"latency": %d}}`, d.Milliseconds()))); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // With a store that is slow, requests are as fast as before in leased mode; in
 // exact mode they wait for it, and no longer than the timeout.
@@ -56,12 +30,12 @@ func TestASlowStore(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s, timeout %v, +%v", c.mode, c.timeout, c.late), func(t *testing.T) {
 			t.Parallel()
-			address, slow := toxic(t, startRedis(t).addr)
-			gates := sharing(t, 1, fmt.Sprintf(`url: "redis://%s", mode: %s, timeout: %s`, address, c.mode, c.timeout), "50/s")
+			link := badLinkTo(t, startRedis(t).addr)
+			gates := sharing(t, 1, fmt.Sprintf(`url: "redis://%s", mode: %s, timeout: %s`, link.address, c.mode, c.timeout), "50/s")
 			load := startFlood(t, gates, 4, 2*time.Millisecond)
 			eventually(t, func() bool { return gates[0].metric(`gopura_store_decisions_total{by="`+c.mode+`"}`) > 200 })
 			_, before := load.account()
-			slow(c.late)
+			link.slow(c.late)
 			time.Sleep(time.Second) // connections that are open, leases and the breaker get used to it
 			codes, waits := load.account()
 			wellBehaved(t, "local", codes, waits, 3*c.timeout+busy)
@@ -82,7 +56,7 @@ func TestASlowStore(t *testing.T) {
 			if up := gates[0].metric(`gopura_store_up{store="redis"}`); up != c.up {
 				t.Errorf("gopura_store_up is %v", up)
 			}
-			slow(0)
+			link.slow(0)
 			eventually(t, func() bool { return gates[0].metric(`gopura_store_up{store="redis"}`) == 1 })
 		})
 	}
