@@ -66,7 +66,7 @@ func (k *call) roundTrip(c *upConn, x *exchange.Exchange) (e *exchange.Error, ag
 	k.c, k.x = c, x
 	k.grpc = exchange.IsGRPC(x.Request.Header.Get("Content-Type"))
 	k.head = x.Request.Method == http.MethodHead
-	k.touched = false
+	k.touched, k.body.left = false, -1
 	k.status, k.length, k.received, k.bodiless = 0, -1, 0, false
 	k.interims, k.reset, k.closed = 0, false, false
 	k.in.start(callWindow)

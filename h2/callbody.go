@@ -77,10 +77,17 @@ func (b *responseBody) Trailer() *exchange.Header {
 	return &b.k.tail
 }
 
+// whole reports whether all that was announced has been pulled. The target may
+// not have ended the stream yet: it may still be reading the request.
+func (b *responseBody) whole() bool { return b.left == 0 && b.err == nil }
+
 // Close implements exchange.Body: a response that is not whole is not wanted any
 // more, and the target is told so.
 func (b *responseBody) Close() error {
 	k := b.k
+	if b.whole() {
+		return nil // what is left of the stream is done's
+	}
 	k.in.mu.Lock()
 	cancel := !k.closed && !k.reset
 	k.reset = k.reset || cancel

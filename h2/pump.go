@@ -97,7 +97,7 @@ func (p *pump) stop(k *call, x *exchange.Exchange) {
 	}
 	p.running = false
 	defer func() { p.body, p.rest = nil, nil }()
-	if _, last := k.in.left(); last && !k.grpc && x.Cancelled() == nil {
+	if _, last := k.in.left(); (last || k.body.whole()) && !k.grpc && x.Cancelled() == nil {
 		timer := time.NewTimer(pumpGrace)
 		defer timer.Stop()
 		for moved := p.moved.Load(); ; moved = p.moved.Load() {

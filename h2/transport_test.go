@@ -226,6 +226,39 @@ func TestTransportIsFullDuplex(t *testing.T) {
 	}
 }
 
+// A target that has answered before it has read the request gets the rest of it,
+// also when the length of its answer says that this is whole before the stream
+// ends.
+func TestTransportEarlyAnswer(t *testing.T) {
+	read := make(chan string, 1)
+	addr := origin(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		io.WriteString(w, "early")
+		w.(http.Flusher).Flush()
+		body, err := io.ReadAll(r.Body)
+		read <- fmt.Sprintf("%s %v", body, err)
+	}, 0)
+	tr := transport(t, TransportConfig{Address: addr, ResponseTimeout: time.Minute})
+	b := newLazily()
+	x := ask("POST", "/", b)
+	go func() { b.pieces <- []byte("one ") }()
+	if err := tr.Serve(x); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := x.Response.Body.Next(); string(p) != "early" || err != nil {
+		t.Fatalf("%q %v", p, err)
+	}
+	go func() {
+		b.pieces <- []byte("two")
+		close(b.pieces)
+	}()
+	x.Response.Body.Close() // five bytes were announced: nobody asks for more
+	x.Done()
+	if got := <-read; got != "one two <nil>" {
+		t.Errorf("the target has read %s", got)
+	}
+}
+
 // A target that allows few streams gets more connections, and never more streams.
 func TestTransportOpensConnectionsAsNeeded(t *testing.T) {
 	release := make(chan struct{})
