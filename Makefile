@@ -3,6 +3,7 @@
 GO       ?= go
 VERSION  ?= 0.1.0-dev
 T        ?= 30s
+N        ?= 1000000
 PKGS     ?= ./...
 ARGS     ?=
 
@@ -49,6 +50,10 @@ picture: build ## measure and draw what limits admit (docs/img/limits.svg; needs
 .PHONY: overload
 overload: ## measure a service under overload, and draw it (docs/img/overload.svg; ARGS='-length 30s')
 	$(GO) run ./internal/overload -write $(ARGS)
+
+.PHONY: chaos
+chaos: ## send tagged exchanges through faults and reloads, and look for one that is mixed up (N=1000000)
+	$(GO) run -tags $(TAGS) ./internal/chaos -n $(N)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (T=30s, PKGS=./h1)

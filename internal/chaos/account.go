@@ -99,7 +99,7 @@ func (a *account) String() string {
 		{a.lost.Load(), "lost with the client's own link, or behind a broken answer on it"},
 		{a.unanswered.Load(), "without an answer and without a reason"},
 		{a.reloads.Load(), "reloads meanwhile"},
-		{a.storms.Load(), "times all connections of a way to a service were closed"},
+		{a.storms.Load(), "times half of the connections to a service were reset"},
 		{a.mismatches.Load(), "mismatches"},
 	} {
 		fmt.Fprintf(&b, "%9d %s\n", row.n, row.what)

@@ -62,14 +62,14 @@ func serveHTTP1(l net.Listener, a *account) {
 					return
 				}
 				early := p.answer == "early" // it answers before it has read
-				if early && !replyHTTP1(c.(*net.TCPConn), &p) {
+				if early && !replyHTTP1(c, &p) {
 					return
 				}
 				if !a.uploaded(&p, r.Body) {
 					return
 				}
 				time.Sleep(p.delay)
-				if !early && !replyHTTP1(c.(*net.TCPConn), &p) {
+				if !early && !replyHTTP1(c, &p) {
 					return
 				}
 			}
@@ -78,7 +78,7 @@ func serveHTTP1(l net.Listener, a *account) {
 }
 
 // replyHTTP1 answers, and reports whether the connection goes on.
-func replyHTTP1(c *net.TCPConn, p *plan) bool {
+func replyHTTP1(c net.Conn, p *plan) bool {
 	body := p.text(p.size)
 	length := fmt.Sprintf("Content-Length: %d\r\n\r\n", p.size)
 	if p.method == "HEAD" {
@@ -96,7 +96,7 @@ func replyHTTP1(c *net.TCPConn, p *plan) bool {
 	case "silent close":
 		return false
 	case "reset":
-		c.SetLinger(0)
+		c.(moored).Conn.(*net.TCPConn).SetLinger(0)
 		return false
 	case "cut":
 		write(fmt.Sprintf("Content-Length: %d\r\n\r\n", p.size+10), body[:len(body)/2])

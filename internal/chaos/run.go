@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,8 @@ type options struct {
 type scene struct {
 	*account
 	gateway  *gateway.Gateway
-	one, two []*way // to the services
+	harbours []*harbour // of the services
+	one, two []*way     // to them
 	text     atomic.Pointer[string]
 	clean    []func()
 }
@@ -55,7 +55,7 @@ func run(ctx context.Context, o options) (*account, error) {
 	var around, clients sync.WaitGroup
 	defer around.Wait()
 	defer stop()
-	around.Go(func() { storms(ctx, append(s.one, s.two...), s.account) })
+	around.Go(func() { storms(ctx, s.harbours, s.account) })
 	around.Go(func() { s.reload(ctx) })
 	if o.progress != nil {
 		around.Go(func() {
@@ -78,15 +78,15 @@ func run(ctx context.Context, o options) (*account, error) {
 		}
 		return planOf(int(n - 1)), ctx.Err() == nil
 	}
-	for i := range 48 {
+	for i := range 180 {
 		clients.Go(func() {
 			for l := links[i%len(links)]; s.total.Load() < int64(o.exchanges) && ctx.Err() == nil; {
 				s.talkHTTP1(ctx, l, next)
 			}
 		})
 	}
-	for i := range 6 {
-		clients.Go(func() { s.talkHTTP2(ctx, links[i%len(links)], 8, next) })
+	for i := range 12 {
+		clients.Go(func() { s.talkHTTP2(ctx, links[i%len(links)], 16, next) })
 	}
 	clients.Wait()
 	return s.account, ctx.Err()
@@ -95,10 +95,11 @@ func run(ctx context.Context, o options) (*account, error) {
 // open starts services, the ways to them, and the gateway.
 func (s *scene) open(ctx context.Context) (err error) {
 	for _, list := range []*[]*way{&s.one, &s.two} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := openHarbour()
 		if err != nil {
 			return err
 		}
+		s.harbours = append(s.harbours, l)
 		s.clean = append(s.clean, func() { l.Close() })
 		if list == &s.one {
 			go serveHTTP1(l, s.account)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
@@ -68,22 +70,58 @@ func ways(upstream string) (list []*way, err error) {
 	return list, nil
 }
 
-// storms closes all connections of a way now and then, and refuses new ones for
-// a moment.
-func storms(ctx context.Context, list []*way, a *account) {
+// harbour is a listener that knows its connections.
+type harbour struct {
+	net.Listener
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+func openHarbour() (*harbour, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return &harbour{Listener: l, conns: map[net.Conn]struct{}{}}, err
+}
+
+func (h *harbour) Accept() (net.Conn, error) {
+	c, err := h.Listener.Accept()
+	if err == nil {
+		h.mu.Lock()
+		h.conns[c] = struct{}{}
+		h.mu.Unlock()
+	}
+	return moored{c, h}, err
+}
+
+// moored is a connection that its harbour forgets when it is closed.
+type moored struct {
+	net.Conn
+	h *harbour
+}
+
+func (m moored) Close() error {
+	m.h.mu.Lock()
+	delete(m.h.conns, m.Conn)
+	m.h.mu.Unlock()
+	return m.Conn.Close()
+}
+
+// storms breaks about half of the connections to a service now and then.
+func storms(ctx context.Context, harbours []*harbour, a *account) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Duration(300+rand.IntN(700)) * time.Millisecond):
 		}
-		w := list[rand.IntN(len(list))]
-		w.Stop()
-		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
-		if err := w.Start(); err != nil {
-			a.mismatch("the way %s does not come back: %v", w.name, err)
-			return
+		h := harbours[rand.IntN(len(harbours))]
+		h.mu.Lock()
+		for c := range h.conns {
+			if rand.IntN(2) == 0 {
+				c.(*net.TCPConn).SetLinger(0)
+				c.Close()
+			}
 		}
+		h.mu.Unlock()
 		a.storms.Add(1)
 	}
 }
