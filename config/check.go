@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -66,6 +67,9 @@ func (d *Document) checkListeners() {
 			d.Problem(Pos{}, path+".address", "the listener %s has this address already", quote(before))
 		}
 		seen[l.Address] = l.Name
+		if len(l.Proxies) > 0 && slices.Contains(l.HTTP, "3") {
+			d.Warn(Pos{}, path+".proxy_protocol", "it is for TCP: over HTTP/3 clients are known by the address that their packets come from")
+		}
 	}
 	if d.Admin == nil {
 		return

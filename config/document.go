@@ -55,12 +55,13 @@ type Document struct {
 
 // Listener is an address where clients are accepted.
 type Listener struct {
-	Pos      Pos      `yaml:"-"`
-	Name     string   `yaml:"-" key:"listener"`
-	Address  string   `yaml:"address" short:"true" required:"true" doc:"host:port or :port."`
-	TLS      *TLS     `yaml:"tls" words:"off" doc:"Serve TLS; left out: cleartext."`
-	Redirect *ToHTTPS `yaml:"redirect" doc:"https: answer every request with a redirect to the same address over https. Only for cleartext."`
-	HTTP     []string `yaml:"http" one:"true" enum:"1.1,2,3" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge. Version 3 is served over UDP on the same port, and needs tls."`
+	Pos      Pos            `yaml:"-"`
+	Name     string         `yaml:"-" key:"listener"`
+	Address  string         `yaml:"address" short:"true" required:"true" doc:"host:port or :port."`
+	TLS      *TLS           `yaml:"tls" words:"off" doc:"Serve TLS; left out: cleartext."`
+	Redirect *ToHTTPS       `yaml:"redirect" doc:"https: answer every request with a redirect to the same address over https. Only for cleartext."`
+	Proxies  []netip.Prefix `yaml:"proxy_protocol" one:"true" doc:"Addresses and networks of balancers in front that pass connections on and say whom they are from: the PROXY protocol, version 1 or 2, on every connection. Everybody else connects as usual."`
+	HTTP     []string       `yaml:"http" one:"true" enum:"1.1,2,3" default:"1.1,2" doc:"The HTTP versions that are offered. Version 2 over cleartext needs prior knowledge. Version 3 is served over UDP on the same port, and needs tls."`
 }
 
 // Admin is the administrative listener.

@@ -40,6 +40,7 @@ type listener struct {
 	open    *atomic.Int64 // client connections of the whole gateway
 
 	draining atomic.Bool
+	warned   atomic.Int64 // when a PROXY header was last complained about, in Unix nanoseconds
 }
 
 // listenerConf is what a configuration says about a listener.
@@ -49,6 +50,9 @@ type listenerConf struct {
 	http2 bool
 	http3 bool
 	limit int64 // open connections of the whole gateway, 0: none
+
+	balancers []netip.Prefix // whose connections begin with a PROXY header
+	patience  time.Duration  // how long it may take
 }
 
 // planned is a listener that a configuration wants, opened or adopted, with
@@ -122,7 +126,7 @@ func (p *planned) configure(g *Gateway, s *snapshot, conf *config.Listener) {
 	c := &listenerConf{
 		tls: s.doors[conf.Name].terms, http1: slices.Contains(conf.HTTP, "1.1"), http2: slices.Contains(conf.HTTP, "2"),
 		http3: slices.Contains(conf.HTTP, "3"),
-		limit: int64(s.doc.Limits.Connections),
+		limit: int64(s.doc.Limits.Connections), balancers: conf.Proxies, patience: s.doc.Client.Head,
 	}
 	t, lim := s.doc.Client, s.doc.Limits
 	p.conf = c
@@ -220,6 +224,10 @@ func (l *listener) serve(tracked *trackedConn, nc net.Conn, conf *listenerConf) 
 	client := &exchange.Client{
 		Addr: addrPort(nc.RemoteAddr()), Peer: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
 		Protocol: "HTTP/1.1", Listener: l.name,
+	}
+	if len(conf.balancers) > 0 && !l.announced(nc, client, conf) {
+		tracked.Close()
+		return
 	}
 	if conf.tls == nil {
 		l.http1.ServeConn(nc, client)

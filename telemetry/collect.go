@@ -43,6 +43,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		closed := l.Closed.n.Load() // before Accepted: open is never negative
 		out.count(connectionsAccepted, &l.Accepted.n, l.name)
 		out.count(connectionsRefused, &l.Refused.n, l.name)
+		out.count(connectionsUnannounced, &l.Unannounced.n, l.name)
 		out.gauge(connectionsOpen, float64(l.Accepted.n.Load()-closed), l.name)
 		if l.Full.n.Load()+l.Resumed.n.Load()+l.Failed.n.Load() > 0 { // it speaks TLS
 			out.count(tlsHandshakes, &l.Full.n, l.name, "full")

@@ -118,9 +118,10 @@ func (t *Target) Exemplify(x *exchange.Exchange, took time.Duration) {
 }
 
 // Listener is the handle of a listener. A connection is Accepted and later
-// Closed, or it is Refused.
+// Closed, or it is Refused. One that is Unannounced lacks the header that
+// balancers send; it counts as Accepted, too.
 type Listener struct {
-	Accepted, Closed, Refused Counter
+	Accepted, Closed, Refused, Unannounced Counter
 
 	Full, Resumed, Failed Counter // TLS handshakes
 
