@@ -35,6 +35,10 @@ test-ui: ## drive the console, and the protocols (gRPC-Web, Connect, WebSockets,
 	./scripts/test-ui
 	./scripts/test-browser
 
+.PHONY: traces
+traces: ## send traces to the receiver of the OpenTelemetry collector (needs the network once)
+	./scripts/traces
+
 .PHONY: pictures
 pictures: ## make the pictures of the console (docs/img/console-*.png)
 	./scripts/console-pictures

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -196,7 +197,11 @@ func (s *Server) series(w http.ResponseWriter, r *http.Request) error {
 		Series []oneSeries `json:"series"`
 	}{telemetry.Step.Seconds(), end.Add(-time.Duration(n) * telemetry.Step), []oneSeries{}}
 	for _, id := range ids {
-		if kept := s.gateway.Series().Kept(id, n); kept != nil {
+		kept := s.gateway.Series().Kept(id, n)
+		if strings.HasPrefix(id, "client:") {
+			kept = s.gateway.Room().ClientSeries(time.Now(), id, n)
+		}
+		if kept != nil {
 			out.Series = append(out.Series, seriesOf(id, kept))
 		}
 	}
@@ -276,14 +281,16 @@ func (s *Server) clients(w http.ResponseWriter, r *http.Request) error {
 	by := map[string]func(live.Client) uint64{
 		"": func(c live.Client) uint64 { return c.Requests }, "requests": func(c live.Client) uint64 { return c.Requests },
 		"errors": func(c live.Client) uint64 { return c.Errors }, "limited": func(c live.Client) uint64 { return c.Limited },
+		"p99_ms": func(c live.Client) uint64 { return uint64(c.P99 * 1e3) },
 	}[q.Get("by")]
 	if by == nil {
-		return &refusal{http.StatusBadRequest, "bad_by", "by is requests, errors or limited."}
+		return &refusal{http.StatusBadRequest, "bad_by", "by is requests, errors, limited or p99_ms."}
 	}
 	slices.SortStableFunc(list, func(a, b live.Client) int { return cmp.Compare(by(b), by(a)) })
 	list = list[:min(top, len(list))]
 	for i := range list {
-		list[i].Rate = rounded(list[i].Rate)
+		c := &list[i]
+		c.Rate, c.P50, c.P95, c.P99 = rounded(c.Rate), rounded(c.P50), rounded(c.P95), rounded(c.P99)
 	}
 	return reply(w, struct {
 		Since   time.Time     `json:"since"`

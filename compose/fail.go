@@ -95,6 +95,10 @@ func (r *run) undoOne(k *call) error {
 	ch := r.open(k, now)
 	defer ch.shut()
 	call := exchange.Call{Name: k.name + ".compensate", Service: k.undo.service, Requests: 1, Start: now.Sub(r.x.Start)}
+	span := r.x.BeginSpan(exchange.SpanCall, call.Name, k.undo.service)
+	if span != 0 {
+		ch.x.Trace.Span = r.x.SpanOf(span)
+	}
 	err := r.build(ch, k.undo, k.name, "undo", r.vals)
 	if err == nil {
 		ch.x.Deadline = now.Add(k.undo.timeout)
@@ -109,6 +113,10 @@ func (r *run) undoOne(k *call) error {
 	}
 	if err != nil {
 		call.Code = exchange.AsError(err).Code
+	}
+	if span != 0 {
+		ch.x.EndAttempt(time.Now(), err)
+		r.x.EndSpan(span, err, 0)
 	}
 	call.Target, call.Duration = ch.x.Target, time.Since(now)
 	r.x.Calls = append(r.x.Calls, call)

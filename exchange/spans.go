@@ -13,6 +13,8 @@ const (
 	SpanWait                        // for a place in front of a service
 	SpanAttempt                     // a request that was sent to a target
 	SpanCall                        // a call of a composed answer
+	SpanAsk                         // a question to somebody outside, before the request may pass
+	SpanStore                       // the shared store
 )
 
 // Span is a part of an exchange that took its time. Its strings are owned, as
@@ -31,6 +33,8 @@ type Span struct {
 	GRPC            GRPCOutcome // of a gRPC call
 	Resend          int         // how many attempts were before
 	from, to        int         // its target, in the text of all
+	below           SpanRef     // the policy that it is a part of; 0: none
+	whole           bool        // it has parts, and is told however short it was
 }
 
 // Spans is what is recorded about one exchange and the calls that are made on
@@ -91,14 +95,54 @@ func (s *Spans) add(p *Span, path, query []byte) SpanRef {
 	return SpanRef(len(s.list))
 }
 
-// BeginSpan begins a span below the exchange's own, where something is recorded.
-// Service is the one that it is about, if any.
+// BeginSpan begins a span where something is recorded: below the policy that is
+// at work, or else below the exchange's own. Service is the one that it is about,
+// if any.
 func (x *Exchange) BeginSpan(kind SpanKind, name, service string) SpanRef {
 	if x.Trace.Spans == nil {
 		return 0
 	}
 	p := Span{Kind: kind, ID: NewSpanID(), Parent: x.Trace.Span, Name: name, Start: time.Now(), Service: service}
+	if p.below = x.Trace.open; p.below != 0 {
+		p.Parent = x.SpanOf(p.below)
+	}
 	return x.Trace.Spans.add(&p, nil, nil)
+}
+
+// BeginAsk begins the span of a question to somebody outside, at an address.
+func (x *Exchange) BeginAsk(name, address string) SpanRef {
+	ref := x.BeginSpan(SpanAsk, name, "")
+	if ref != 0 {
+		x.Trace.Spans.mu.Lock()
+		x.Trace.Spans.list[ref-1].Target = address
+		x.Trace.Spans.mu.Unlock()
+	}
+	return ref
+}
+
+// Caller is what somebody is told who is asked in a span about who asks: the
+// values of traceparent and tracestate, empty when there is nothing to tell. Where
+// the span is not recorded it is what services are told.
+func (x *Exchange) Caller(ref SpanRef) (parent, state string) {
+	h := &x.Request.Header
+	if ref != 0 {
+		parent = string(x.Trace.appendTraceparent(nil, x.SpanOf(ref)))
+	} else if v := h.Get("traceparent"); v != nil {
+		if _, ok := ParseTraceparent(v); !ok {
+			return "", ""
+		}
+		parent = string(v)
+	}
+	if parent == "" || !ValidTracestate(h) {
+		return parent, ""
+	}
+	for v := range h.Values("tracestate") {
+		if state != "" {
+			state += ","
+		}
+		state += string(v)
+	}
+	return parent, state
 }
 
 // EndSpan ends a span, with an error or without. One that took less than least
@@ -115,10 +159,14 @@ func (x *Exchange) EndSpan(ref SpanRef, err error, least time.Duration) {
 	if err != nil {
 		p.Code = AsError(err).Code
 		p.Status = AsError(err).Status
-	} else if p.End.Sub(p.Start) < least {
+	} else if p.End.Sub(p.Start) < least && !p.whole {
 		if p.Kind = 0; int(ref) == len(s.list) {
 			s.list = s.list[:ref-1]
 		}
+		return
+	}
+	if p.below != 0 {
+		s.list[p.below-1].whole = true
 	}
 }
 

@@ -173,7 +173,9 @@ func service(t testing.TB, answer http.HandlerFunc) *seen {
 	s := &seen{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.told = append(s.told, r.Header.Clone())
+		h := r.Header.Clone()
+		h[":path"], h[":method"] = []string{r.URL.Path}, []string{r.Method}
+		s.told = append(s.told, h)
 		s.mu.Unlock()
 		answer(w, r)
 	}))

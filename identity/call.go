@@ -33,7 +33,7 @@ func newCaller(env *Env, trust CallTLS, timeout time.Duration) (client *http.Cli
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(r)
+	resp, err := b.next.RoundTrip(traced(r))
 	if err == nil {
 		resp.Body = &boundedBody{resp.Body, maxAnswer}
 	}

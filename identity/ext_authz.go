@@ -140,11 +140,13 @@ func (a *extAuthz) Challenge(*exchange.Exchange, error) string { return "" }
 
 // Identify implements Source.
 func (a *extAuthz) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
-	ask, err := a.question(x)
+	question, err := a.question(x)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := a.caller.call(x.Context(), checkMethod, a.settings.Timeout, ask)
+	asked := inquire(x, a.name, a.caller.server.Host)
+	answer, err := a.caller.call(asked.in(x.Context()), checkMethod, a.settings.Timeout, question)
+	asked.over(err)
 	if err != nil {
 		return a.unheard(x, err)
 	}

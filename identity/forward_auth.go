@@ -109,7 +109,9 @@ func (f *forwardAuth) Challenge(*exchange.Exchange, error) string { return "" }
 
 // Identify implements Source.
 func (f *forwardAuth) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
-	resp, err := f.client.Do(f.question(x))
+	a := inquire(x, f.name, f.url.Host)
+	resp, err := f.client.Do(f.question(x).WithContext(a.in(x.Context())))
+	a.over(err)
 	if err != nil {
 		return nil, exchange.IdentityUnavailable.Because(fmt.Errorf("forward_auth: %w", callError(err)))
 	}
@@ -149,7 +151,7 @@ func (f *forwardAuth) question(x *exchange.Exchange) *http.Request {
 	if q.Header.Get("User-Agent") == "" {
 		q.Header.Set("User-Agent", "gopura")
 	}
-	return q.WithContext(x.Context())
+	return q
 }
 
 // pass makes the identity of a 2xx and tells the upstream what it is to know.

@@ -60,6 +60,7 @@ type introspection struct {
 	settings  *Introspection
 	challenge string
 	client    *http.Client
+	address   string // whom it asks, for traces
 	state     *introspectionState
 	now       func() time.Time
 }
@@ -77,7 +78,7 @@ func (s *Introspection) Compile(env *Env) (Source, error) {
 		return nil, &Fault{Path: callFault(err), Pos: s.Pos, Err: err}
 	}
 	env.Scope.Add(hangUp)
-	i := &introspection{name: env.Name, settings: s, client: client, now: env.Now, challenge: "Bearer realm=" + quoted(env.Name)}
+	i := &introspection{name: env.Name, address: hostOf(s.URL), settings: s, client: client, now: env.Now, challenge: "Bearer realm=" + quoted(env.Name)}
 	key := stateKey("introspection", env.Name, s.URL, s.ClientID, s.Secret.Reveal(), s.Audience, s.Issuer, fmt.Sprint(s.Cache, s.Negative, s.Entries))
 	i.state, err = lifetime.Hold(env.Pool, env.Scope, key, func() (*introspectionState, func(), error) {
 		return &introspectionState{
@@ -111,7 +112,9 @@ func (i *introspection) Identify(x *exchange.Exchange) (*exchange.Identity, erro
 	now := i.now()
 	id, ok := i.state.said.get(key, now)
 	if !ok {
-		id, err = i.state.flights.do(x.Context(), key, func() (*exchange.Identity, error) { return i.ask(token, key) })
+		a := inquire(x, i.name, i.address)
+		id, err = i.state.flights.do(x.Context(), key, func() (*exchange.Identity, error) { return i.ask(a.in(context.Background()), token, key) })
+		a.over(err)
 	}
 	switch {
 	case err != nil:
@@ -126,8 +129,8 @@ func (i *introspection) Identify(x *exchange.Exchange) (*exchange.Identity, erro
 
 // ask asks the server about a token and remembers what it says. No identity and
 // no error: the token is not active, or not for us.
-func (i *introspection) ask(token string, key digest) (*exchange.Identity, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), i.settings.Timeout)
+func (i *introspection) ask(ctx context.Context, token string, key digest) (*exchange.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, i.settings.Timeout)
 	defer cancel()
 	if err := i.state.calls.take(ctx); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -170,7 +171,9 @@ func (s *jwtSource) key(x *exchange.Exchange, t *token) (*verifyKey, error) {
 	// The issuer may have new keys, or another key under the same id; perhaps
 	// they have come just now.
 	if s.remote.set.Load() == set {
+		span := x.BeginAsk("keys", hostOf(cmp.Or(s.remote.where.url, s.remote.where.issuer)))
 		s.remote.missing(x.Context(), t.kid)
+		x.EndSpan(span, nil, exchange.WorthSpan)
 	}
 	if next := s.remote.set.Load(); next != set {
 		if k, err = next.verify(t); err == nil {

@@ -121,7 +121,8 @@ func (k *storedKeys) ask(x *exchange.Exchange, hash digest, now time.Time, remem
 		return nil, errResting
 	}
 	from := x.Client.Addr.Addr() // before the flight, which may outlast the exchange
-	return s.flights.do(x.Context(), hash, func() (*knownKey, error) {
+	span := x.BeginSpan(exchange.SpanStore, k.env.Name, "")
+	found, err := s.flights.do(x.Context(), hash, func() (*knownKey, error) {
 		if !remembered {
 			leave, err := s.guard.enter(context.Background(), from, k.env.Now())
 			if err != nil {
@@ -138,6 +139,11 @@ func (k *storedKeys) ask(x *exchange.Exchange, hash digest, now time.Time, remem
 		}
 		return k.learn(hash, text, found)
 	})
+	if err != nil {
+		x.EndSpan(span, exchange.IdentityUnavailable.Because(err), 0)
+	}
+	x.EndSpan(span, nil, 0)
+	return found, err
 }
 
 // learn remembers what the store said.

@@ -66,6 +66,9 @@ func holdIssuer(env *Env, s *OIDC) (*oidcIssuer, error) {
 	})
 }
 
+// host is where the issuer is asked.
+func (i *oidcIssuer) host() string { return hostOf(i.url) }
+
 // prepare discovers the issuer before requests come.
 func (i *oidcIssuer) prepare(ctx context.Context) { i.get(ctx) }
 
@@ -188,8 +191,8 @@ func (i *oidcIssuer) exchange(ctx context.Context, o *oidcLogin, st *loginState,
 }
 
 // refresh gets new tokens for a session.
-func (i *oidcIssuer) refresh(o *oidcLogin, old *session) (*session, error) {
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(context.Background(), i.http), i.timeout)
+func (i *oidcIssuer) refresh(ctx context.Context, o *oidcLogin, old *session) (*session, error) {
+	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, i.http), i.timeout)
 	defer cancel()
 	facts, err := i.get(ctx)
 	if err != nil {

@@ -32,9 +32,20 @@ type loginState struct {
 	Browser  string `json:"b"` // hash of the cookie that ties it to the browser
 }
 
+// issuerFor is what is known of the issuer; x waits while nothing is.
+func (o *oidcLogin) issuerFor(x *exchange.Exchange) (*issuerFacts, error) {
+	if o.issuer.known.Load() != nil {
+		return o.issuer.get(x.Context())
+	}
+	a := inquire(x, o.name, o.issuer.host())
+	facts, err := o.issuer.get(a.in(x.Context()))
+	a.over(err)
+	return facts, err
+}
+
 // login sends a browser to the issuer.
 func (o *oidcLogin) login(x *exchange.Exchange) error {
-	issuer, err := o.issuer.get(x.Context())
+	issuer, err := o.issuerFor(x)
 	if err != nil {
 		return exchange.IdentityUnavailable.Because(err)
 	}
@@ -90,7 +101,9 @@ func (o *oidcLogin) callback(x *exchange.Exchange) error {
 	case q.Get("code") == "":
 		return exchange.IdentityInvalid.Because(errors.New("a callback without a code"))
 	}
-	s, err := o.issuer.exchange(x.Context(), o, st, q.Get("code"))
+	a := inquire(x, o.name, o.issuer.host())
+	s, err := o.issuer.exchange(a.in(x.Context()), o, st, q.Get("code"))
+	a.over(err)
 	switch {
 	case errors.Is(err, errRefused):
 		return exchange.IdentityInvalid.Because(err)
@@ -138,7 +151,7 @@ func (o *oidcLogin) logout(x *exchange.Exchange) error {
 	to := o.settings.AfterLogout
 	if s != nil {
 		o.state.ended.set(s.ID, struct{}{}, time.Unix(s.End, 0))
-		if issuer, err := o.issuer.get(x.Context()); err == nil && issuer.endSession != "" {
+		if issuer, err := o.issuerFor(x); err == nil && issuer.endSession != "" {
 			to = issuer.logoutURL(o.settings, s, o.origin(x))
 		}
 	}

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -107,7 +108,9 @@ func (o *oidcLogin) renew(x *exchange.Exchange, old *session, now time.Time) (*s
 		if past, failed := o.state.failed.get(key, now); failed {
 			err = past
 		} else {
-			s, err = o.state.flights.do(x.Context(), key, func() (*session, error) { return o.refresh(old, key) })
+			a := inquire(x, o.name, o.issuer.host())
+			s, err = o.state.flights.do(x.Context(), key, func() (*session, error) { return o.refresh(a.in(context.Background()), old, key) })
+			a.over(err)
 		}
 		switch {
 		case errors.Is(err, errRefused):
@@ -125,8 +128,8 @@ func (o *oidcLogin) renew(x *exchange.Exchange, old *session, now time.Time) (*s
 }
 
 // refresh asks the issuer for new tokens and remembers the outcome.
-func (o *oidcLogin) refresh(old *session, key digest) (*session, error) {
-	s, err := o.issuer.refresh(o, old)
+func (o *oidcLogin) refresh(ctx context.Context, old *session, key digest) (*session, error) {
+	s, err := o.issuer.refresh(ctx, o, old)
 	now := o.env.Now()
 	if err != nil {
 		o.state.failed.set(key, err, now.Add(refreshPause))

@@ -116,7 +116,10 @@ func (t *ServiceToken) Field(x *exchange.Exchange) ([]byte, error) {
 	case paused:
 		return nil, failure
 	}
-	return t.flights.do(x.Context(), struct{}{}, t.fetch)
+	a := inquire(x, "token", hostOf(t.conf.TokenURL))
+	field, err := t.flights.do(x.Context(), struct{}{}, func() ([]byte, error) { return t.fetchIn(a.in(context.Background())) })
+	a.over(err)
+	return field, err
 }
 
 // Refused says that the service has not accepted field: the next request gets
@@ -132,8 +135,10 @@ func (t *ServiceToken) Refused(field []byte) {
 var errTokenForm = errors.New("the token endpoint answers with a token that can't be sent")
 
 // fetch asks the token endpoint.
-func (t *ServiceToken) fetch() ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), oauth2.HTTPClient, t.client), t.timeout)
+func (t *ServiceToken) fetch() ([]byte, error) { return t.fetchIn(context.Background()) }
+
+func (t *ServiceToken) fetchIn(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, t.client), t.timeout)
 	defer cancel()
 	token, err := t.conf.Token(ctx)
 	if err != nil {

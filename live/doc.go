@@ -4,7 +4,7 @@
 //	                      │ yes
 //	                      ├─▶ ring of the latest records
 //	                      ├─▶ tails whose filter it passes; a slow one loses records, and is told how many
-//	                      └─▶ busiest clients, a bounded sketch
+//	                      └─▶ busiest clients with their series: 256, a bounded sketch
 //
 // Everything is bounded: tails, what waits for each, the ring, the sketch. What
 // nobody has looked at for a while is given back.

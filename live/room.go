@@ -15,11 +15,10 @@ import (
 // Bounds of a room.
 const (
 	maxTails  = 8
-	maxWait   = 256              // records that wait for a slow reader
-	kept      = 500              // the latest records
-	Attention = time.Minute      // how long a look at the ring or the clients counts as looking
-	maxRecord = 8 << 10          // bytes of a record that is kept; a longer one is left out
-	halfLife  = 30 * time.Second // the age at which a generation of the sketch ends
+	maxWait   = 256         // records that wait for a slow reader
+	kept      = 500         // the latest records
+	Attention = time.Minute // how long a look at the ring or the clients counts as looking
+	maxRecord = 8 << 10     // bytes of a record that is kept; a longer one is left out
 )
 
 // ErrTooMany says that as many tails are open as may be.
@@ -142,6 +141,15 @@ func (r *Room) Clients(now time.Time) (list []Client, since time.Time) {
 	defer r.mu.Unlock()
 	r.attend(now)
 	return r.clients.list(now)
+}
+
+// ClientSeries returns the last n steps of a client that is counted, oldest first;
+// nil: it is not. Asking is looking.
+func (r *Room) ClientSeries(now time.Time, id string, n int) []telemetry.Sample {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.attend(now)
+	return r.clients.series(id, n, now)
 }
 
 // Tail is somebody who follows the exchanges.

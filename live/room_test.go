@@ -139,11 +139,47 @@ func TestBusiestClients(t *testing.T) {
 	if len(list) != 256 {
 		t.Errorf("%d clients", len(list))
 	}
-	if c := list[0]; c.Client != "192.0.2.1" || c.Requests-c.AtMostOver > 4000 || c.Requests < 4000 || c.Limited == 0 || c.Rate < 400 {
+	if c := list[0]; c.Client != "192.0.2.1" || c.Requests > 4000 || c.Requests+c.AtMostMore < 4000 || c.Limited == 0 || c.Rate < 300 {
 		t.Errorf("%+v", c)
 	}
 	if list, _ := room.Clients(noon.Add(40 * time.Second)); len(list) == 0 {
-		t.Error("the generation before is not shown")
+		t.Error("the steps before are not shown")
+	}
+}
+
+// Of a client there are the latencies of the last minute, and a series.
+func TestAClientsNumbers(t *testing.T) {
+	var room live.Room
+	room.Clients(noon)
+	at := noon
+	for step := range 30 { // two and a half minutes, each step slower than the one before
+		for i := range 100 {
+			at = noon.Add(time.Duration(step)*5*time.Second + time.Duration(i)*50*time.Millisecond)
+			x := ended("/", "192.0.2.1", map[bool]int{true: 503, false: 200}[i%10 == 0])
+			x.Start = at.Add(-time.Duration(step+1) * 10 * time.Millisecond)
+			x.Identity = &exchange.Identity{Name: "idp", Sub: "alice of wonderland"}
+			room.Saw(x, at)
+		}
+		room.Clients(at)
+	}
+	list, since := room.Clients(at)
+	if len(list) != 1 || list[0].ID != "client:192.0.2.1 alice of wonderland" || at.Sub(since) > 66*time.Second || list[0].AtMostMore != 0 {
+		t.Fatalf("%+v since %v", list, since)
+	}
+	if c := list[0]; c.Requests < 1200 || c.Requests > 1300 || c.Errors < c.Requests/11 || c.Rate < 19 || c.Rate > 21 || c.P50 < 180 || c.P50 > 300 || c.P99 < c.P95 || c.P95 < c.P50 {
+		t.Errorf("%+v", c)
+	}
+	s := room.ClientSeries(at, list[0].ID, 36)
+	if len(s) != 36 || s[0].Rate != 0 || s[34].Rate < 19 || s[34].Errors < 1.9 || s[34].P50 <= s[10].P50 {
+		t.Errorf("%+v", s)
+	}
+	if room.ClientSeries(at, "client:192.0.2.2", 10) != nil || room.ClientSeries(at, "x", 10) != nil {
+		t.Error("a series of nobody")
+	}
+	// After long silence it begins anew, and says so.
+	later := at.Add(time.Hour)
+	if list, since := room.Clients(later); len(list) != 0 || !since.Equal(later) {
+		t.Errorf("%+v since %v", list, since)
 	}
 }
 

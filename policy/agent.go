@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
+
+	"gopura/exchange"
 )
 
 // agentSettings is what must be equal for a running client of an agent to be
@@ -42,6 +45,7 @@ const maxDecision = 1 << 20 // bytes of an agent's answer
 type agentClient struct {
 	agentSettings
 	http  *http.Client
+	host  string
 	ctx   context.Context
 	close func()
 
@@ -55,6 +59,8 @@ type flight struct {
 	done    chan struct{}
 	allowed bool
 	err     error
+
+	traceparent, tracestate string // of who asked first
 }
 
 type decision struct {
@@ -69,6 +75,9 @@ func newAgent(s agentSettings) *agentClient {
 	}
 	a := &agentClient{agentSettings: s, flights: map[[32]byte]*flight{}, known: map[[32]byte]decision{}}
 	a.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if u, err := url.Parse(s.URL); err == nil {
+		a.host = u.Host
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.ctx = ctx
 	a.close = func() { cancel(); t.CloseIdleConnections() }
@@ -77,20 +86,30 @@ func newAgent(s agentSettings) *agentClient {
 
 // decide returns the decision about an input. The error wraps errUnreachable
 // when the agent gave no answer.
-func (a *agentClient) decide(ctx context.Context, input []byte) (bool, error) {
+func (a *agentClient) decide(x *exchange.Exchange, input []byte) (allowed bool, err error) {
 	key := sha256.Sum256(input) // of all that is judged: two requests share an answer only when they share the question
 	a.mu.Lock()
 	if d, ok := a.known[key]; ok && time.Now().Before(d.until) {
 		a.mu.Unlock()
 		return d.allowed, nil
 	}
+	span := x.BeginAsk("opa", a.host)
+	defer func() {
+		if err != nil {
+			x.EndSpan(span, exchange.DecisionUnavailable.Because(err), 0)
+			return
+		}
+		x.EndSpan(span, nil, 0)
+	}()
 	f := a.flights[key]
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
+		f.traceparent, f.tracestate = x.Caller(span)
 		a.flights[key] = f
-		go a.fly(key, f, input) // not with ctx: the client that asked first may leave
+		go a.fly(key, f, input) // not with the context of x: the client that asked first may leave
 	}
 	a.mu.Unlock()
+	ctx := x.Context()
 	select {
 	case <-f.done:
 		return f.allowed, f.err
@@ -102,7 +121,7 @@ func (a *agentClient) decide(ctx context.Context, input []byte) (bool, error) {
 func (a *agentClient) fly(key [32]byte, f *flight, input []byte) {
 	ctx, cancel := context.WithTimeout(a.ctx, a.Timeout)
 	defer cancel()
-	f.allowed, f.err = a.ask(ctx, input)
+	f.allowed, f.err = a.ask(ctx, f, input)
 	a.mu.Lock()
 	delete(a.flights, key)
 	if f.err == nil && a.TTL > 0 {
@@ -129,13 +148,19 @@ func (a *agentClient) remember(key [32]byte, d decision) {
 	a.known[key] = d
 }
 
-func (a *agentClient) ask(ctx context.Context, input []byte) (bool, error) {
+func (a *agentClient) ask(ctx context.Context, f *flight, input []byte) (bool, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(input))
 	if err != nil {
 		return false, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
+	if f.traceparent != "" {
+		req.Header.Set("Traceparent", f.traceparent)
+	}
+	if f.tracestate != "" {
+		req.Header.Set("Tracestate", f.tracestate)
+	}
 	if a.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.Token)
 	}

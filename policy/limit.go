@@ -304,6 +304,7 @@ func (c *meterCompiler) open(in, plan, shape string, open func(store.Store, stri
 		return nil, err
 	}
 	c.env.Scope.Add(l.Close)
+	c.meter.shared = in != "local" && c.env.Store != c.env.Local
 	return l, nil
 }
 
@@ -311,7 +312,7 @@ func (c *meterCompiler) queue(q *Queue) {
 	if q == nil {
 		return
 	}
-	r, err := openRoom(c.env, "queue "+c.name)
+	r, err := openRoom(c.env, c.policy+" queue "+c.name)
 	if err != nil {
 		c.fault("queue", q.Pos, "", err)
 		return

@@ -28,6 +28,7 @@ type meter struct {
 	shadow  bool
 	headers string // refused, always, off
 	shown   string // its name, for clients
+	shared  bool   // its counts are in the store of all replicas, which may have to be asked
 	count   func() // counts a refusal
 }
 
@@ -115,18 +116,24 @@ func (m *metered) Serve(x *exchange.Exchange) error {
 func (t *taken) take(x *exchange.Exchange) error {
 	q := t.meter.queue
 	if q == nil || t.meter.shadow {
-		return t.decide()
+		return t.decide(x)
 	}
 	if !q.room.busy(t.key) {
-		if err := t.decide(); err == nil || t.was.RetryAfter > q.wait || t.was.Unavailable {
+		if err := t.decide(x); err == nil || t.was.RetryAfter > q.wait || t.was.Unavailable {
 			return err
 		}
 	}
 	return q.awaitTokens(x, t)
 }
 
-func (t *taken) decide() error {
-	switch t.was = t.grade.limiter.Take(t.key, t.cost); {
+func (t *taken) decide(x *exchange.Exchange) error {
+	var span exchange.SpanRef
+	if t.meter.shared {
+		span = x.BeginSpan(exchange.SpanStore, t.meter.shown, "")
+	}
+	t.was = t.grade.limiter.Take(t.key, t.cost)
+	x.EndSpan(span, nil, exchange.WorthSpan)
+	switch {
 	case t.was.Allowed:
 		return nil
 	case t.was.Unavailable:

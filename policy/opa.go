@@ -131,7 +131,7 @@ func (o *opa) judge(x *exchange.Exchange) (refusal *exchange.Error, err error) {
 	if refusal != nil || err != nil {
 		return refusal, err
 	}
-	allowed, err := o.agent.decide(x.Context(), input)
+	allowed, err := o.agent.decide(x, input)
 	switch {
 	case err == nil && allowed:
 		return nil, nil

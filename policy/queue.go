@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type Queue struct {
 // they stand in lines, one for each client that is to be treated alike, and the
 // lines have their turn one after the other.
 type room struct {
+	name    string // for traces: limit, concurrency
 	mu      sync.Mutex
 	spots   map[string]*spot
 	free    []*spot // for new ones
@@ -77,7 +79,8 @@ func (w *waiter) Interrupt() {
 // openRoom returns the room of a name, that of the configuration before if
 // there was one.
 func openRoom(env *Env, name string) (*room, error) {
-	open := func() (*room, func(), error) { return &room{spots: map[string]*spot{}}, func() {}, nil }
+	what, _, _ := strings.Cut(name, " ")
+	open := func() (*room, func(), error) { return &room{name: what, spots: map[string]*spot{}}, func() {}, nil }
 	if env.Pool == nil {
 		r, _, err := open()
 		return r, err
@@ -216,6 +219,8 @@ func (r *room) wait(x *exchange.Exchange, g *spot, w *waiter, limit time.Duratio
 	if !x.Deadline.IsZero() {
 		limit = min(limit, time.Until(x.Deadline))
 	}
+	span := x.BeginSpan(exchange.SpanWait, r.name, "")
+	defer func() { x.EndSpan(span, nil, exchange.WorthSpan) }()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	err := x.Interruptible(w)

@@ -199,6 +199,12 @@ func part(m *tracepb.Span, p *exchange.Span, s *exchange.Spans) {
 	case exchange.SpanWait:
 		m.Name = "wait " + p.Name
 		a.add("gopura.service", p.Service)
+	case exchange.SpanStore:
+		m.Name, m.Kind = "store "+p.Name, tracepb.Span_SPAN_KIND_CLIENT
+	case exchange.SpanAsk:
+		m.Name, m.Kind = "ask "+p.Name, tracepb.Span_SPAN_KIND_CLIENT
+		a.add("gopura.asked", p.Name)
+		a.target(p.Target)
 	case exchange.SpanCall:
 		m.Name = "call " + p.Name
 		a.add("gopura.call", p.Name)
@@ -218,10 +224,6 @@ func attempt(a *attributes, m *tracepb.Span, p *exchange.Span, s *exchange.Spans
 	method, original := known(p.Method)
 	m.Name = method + " " + p.Service
 	path, query := masked(s.TargetOf(p))
-	address, port := p.Target, ""
-	if host, number, err := net.SplitHostPort(p.Target); err == nil {
-		address, port = host, number
-	}
 	if p.RPC {
 		m.Name = strings.TrimPrefix(path, "/")
 		a.add("rpc.system.name", "grpc")
@@ -230,15 +232,14 @@ func attempt(a *attributes, m *tracepb.Span, p *exchange.Span, s *exchange.Spans
 	a.add("http.request.method", method)
 	a.add("http.request.method_original", original)
 	full := p.Scheme + "://" + p.Target + path
-	if port == "" { // the path of a socket
+	if _, _, err := net.SplitHostPort(p.Target); err != nil { // the path of a socket
 		full = p.Scheme + "://localhost" + path
 	}
 	if query != "" {
 		full += "?" + query
 	}
 	a.add("url.full", full)
-	a.add("server.address", address)
-	a.port("server.port", port)
+	a.target(p.Target)
 	a.add("gopura.service", p.Service)
 	if p.Resend > 0 {
 		*a.list = append(*a.list, number("http.request.resend_count", p.Resend))
@@ -306,6 +307,16 @@ func (a *attributes) add(key, value string) {
 	if value != "" {
 		*a.list = append(*a.list, text(key, strings.ToValidUTF8(value, "\ufffd")))
 	}
+}
+
+// target tells whom a span has to do with.
+func (a *attributes) target(at string) {
+	address, port := at, ""
+	if host, number, err := net.SplitHostPort(at); err == nil {
+		address, port = host, number
+	}
+	a.add("server.address", address)
+	a.port("server.port", port)
 }
 
 func (a *attributes) port(key, value string) {

@@ -23,8 +23,9 @@ func newTop() *cobra.Command {
 		Use:   "top",
 		Short: "Watch the traffic of a gateway that runs",
 		Long: `Top shows what flows through a gateway that runs: requests, errors, refusals and
-latencies of its routes, services, targets or listeners, and who asks most. Latencies
-are estimated from the histograms of the metrics.
+latencies of its routes, services, targets or listeners, and of the clients that ask
+most. Latencies are estimated from histograms. Clients are counted from the first look
+until a minute after the last.
 
 Keys: r routes, s services, t targets, l listeners, c clients; 1 to 6 or < and > choose
 the column to sort by; p pauses; q quits.
@@ -85,6 +86,9 @@ type topClients struct {
 		Requests, Errors, Refused uint64
 		Limited                   uint64
 		Rate                      float64
+		P50                       float64 `json:"p50_ms"`
+		P95                       float64 `json:"p95_ms"`
+		P99                       float64 `json:"p99_ms"`
 	}
 }
 
@@ -110,7 +114,7 @@ func (a *adminClient) look(table string) (*topData, error) {
 			if one.Identity != "" {
 				name += " (" + one.Identity + ")"
 			}
-			d.rows = append(d.rows, topRow{name, topValues{Rate: one.Rate, Errors: float64(one.Errors) / span, Refused: float64(one.Refused) / span, Limited: float64(one.Limited) / span}})
+			d.rows = append(d.rows, topRow{name, topValues{Rate: one.Rate, Errors: float64(one.Errors) / span, Refused: float64(one.Refused) / span, Limited: float64(one.Limited) / span, P50: one.P50, P95: one.P95, P99: one.P99}})
 		}
 		return d, nil
 	}

@@ -9,7 +9,9 @@ const { after, before, test } = require('node:test')
 const assert = require('node:assert/strict')
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
+const os = require('node:os')
 const { open } = require('drive')
+const { issue } = require('./certificates.js')
 const { Gateway, demoEnv, gopura, stopAll, until } = require('./gateways.js')
 
 const token = 'sesame-open-7'
@@ -126,6 +128,12 @@ test('clients are counted', async () => {
   await at(page, '#/clients')
   await until('the one client', async () => /127\.0\.0\.1/.test(await page.textContent('.grid')))
   await until('with requests', async () => number((await page.locator('.grid .item .num').nth(1).textContent()).replace(',', '')) > 10)
+  await until('and latencies', async () => /\d ms/.test(await page.textContent('.grid .item')))
+  await page.click('.grid .item >> nth=0')
+  await page.waitForSelector('h1:has-text("127.0.0.1")')
+  await page.waitForSelector('.uplot canvas')
+  await until('its numbers', async () => number(await page.locator('.tiles dd').first().textContent()) > 0)
+  assert.match(await page.textContent('.tiles'), /p99\s*[\d.]+ ms/)
 })
 
 test('the tail: live, filtered, paused, explained, and never markup', async () => {
@@ -150,6 +158,9 @@ test('the tail: live, filtered, paused, explained, and never markup', async () =
   assert.equal(await page.locator('.detail img, .grid img, .detail script').count(), 0)
   await page.click('.detail >> text=Explain >> nth=0')
   await page.waitForSelector('.explanation >> text=takes it')
+  assert.match(await page.textContent('.kind.fact'), /record of this request/)
+  assert.match(await page.textContent('.kind.rehearsed'), /did not happen/)
+  assert.match(await page.textContent('.known'), /Route.*the same/s)
   await page.keyboard.press('Escape')
   await page.fill('[aria-label^="Path"]', '')
   await until('it goes on', async () => await page.locator('.grid .item').count() > 5)
@@ -213,6 +224,26 @@ test('configuration: a problem stands at its line; history, difference, rollback
   gateway.write(good)
 })
 
+test('a draft: its problems, and what it would change', async () => {
+  await at(page, '#/configuration?tab=draft')
+  const field = page.locator('.draft textarea')
+  await field.waitFor()
+  const text = await field.inputValue()
+  assert.equal(await page.locator('.verdict [data-problem].bad').count(), 0)
+  await field.fill(text.replace('to: orders\n', 'to: order\n'))
+  await page.waitForSelector('.verdict [data-problem].bad')
+  assert.match(await page.textContent('.verdict'), /order.*orders/s)
+  await page.click('.verdict [data-problem].bad button')
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'TEXTAREA')
+  await field.fill(text.replace('timeout: 3s', 'timeout: 7s').replace("    identity: { accept: members, forward: { X-User: sub } }\n", '').replace('rewrite: /users/{jwt.sub}', 'rewrite: /users/42'))
+  await page.waitForSelector('.verdict .changes >> text=loses identity')
+  assert.match(await page.textContent('.verdict .changes'), /3s.*7s/s)
+  assert.match(await page.textContent('.verdict [role=status]'), /can be put in force/)
+  assert.equal((await gateway.api('/api/configuration', token)).body.texts[0].text.includes('7s'), false, 'nothing is put in force')
+  await page.click('button:has-text("Begin anew")')
+  await page.waitForSelector('text=Nothing is changed yet')
+})
+
 test('limits: the busiest keys, one begins anew', async () => {
   await at(page, '#/limits')
   await page.waitForSelector('td >> text=127.0.0.1')
@@ -247,7 +278,7 @@ test('by keyboard alone', async () => {
   assert.equal(await theme(), before)
 })
 
-const pages = ['#/map', '#/routes', '#/routes/' + encodeURIComponent('GET /users/{id}'), '#/services', '#/services/users', '#/clients', '#/exchanges', '#/try', '#/configuration', '#/configuration?tab=history', '#/limits', '#/certificates']
+const pages = ['#/map', '#/routes', '#/routes/' + encodeURIComponent('GET /users/{id}'), '#/services', '#/services/users', '#/clients', '#/clients/' + encodeURIComponent('client:127.0.0.1'), '#/exchanges', '#/try', '#/configuration', '#/configuration?tab=draft', '#/configuration?tab=history', '#/limits', '#/certificates']
 
 test('axe finds nothing, in both themes', async () => {
   const p = await newPage({ colorScheme: 'light' })
@@ -258,10 +289,12 @@ test('axe finds nothing, in both themes', async () => {
   const look = async (what, settle = 400) => {
     await p.waitForTimeout(settle)
     await axe(p, what)
+    await keep(p, what.replace(/[^a-z]+/g, '-'))
     // The other theme has other colours, and nothing else.
     await p.emulateMedia({ colorScheme: 'dark' })
     await p.waitForTimeout(50)
     await axe(p, what + ' in the dark', ['color-contrast'])
+    await keep(p, what.replace(/[^a-z]+/g, '-') + '-dark')
     await p.emulateMedia({ colorScheme: 'light' })
   }
   for (const hash of pages) {
@@ -271,6 +304,16 @@ test('axe finds nothing, in both themes', async () => {
   await at(p, '#/exchanges')
   await p.click('.grid .item >> nth=0')
   await look('an exchange')
+  await p.click('.detail >> text=Explain >> nth=0')
+  await p.waitForSelector('.kind.rehearsed')
+  await look('an exchange explained')
+  await at(p, '#/configuration?tab=draft')
+  await p.fill('.draft textarea', (await p.inputValue('.draft textarea')).replace('timeout: 3s', 'timeout: 7s').replace('to: tips', 'to: tip'))
+  await p.waitForSelector('.verdict [data-problem]')
+  await look('a draft that is refused')
+  await p.fill('.draft textarea', (await p.inputValue('.draft textarea')).replace('to: tip\n', 'to: tips\n').replace('identity: { accept: members', 'identity: { accept: members, mode: shadow'))
+  await p.waitForSelector('.verdict .changes')
+  await look('a draft')
   await at(p, '#/map?at=' + encodeURIComponent('service:users'))
   await p.waitForSelector('.inspector')
   await look('a box of the map')
@@ -295,6 +338,41 @@ test('on a telephone nothing is cut off', async () => {
   }
   await p.context().close()
 })
+
+test('certificates: good, soon over, over, and one that is still to come', async () => {
+  const dir = fs.mkdtempSync(os.tmpdir() + '/gopura-certificates-')
+  issue(dir, [['shop.example.com', 10, 80], ['soon.example.com', 85, 5], ['old.example.com', 90, -1]])
+  const files = (name) => `{ cert: ${dir}/${name}.pem, key: ${dir}/${name}.key }`
+  const tls = await Gateway.start(`listen:
+  public: { address: "\${env:DEMO_LISTEN}", tls: { certificates: [${['shop', 'soon', 'old'].map((n) => files(n + '.example.com')).join(', ')}] } }
+  automatic: { address: "127.0.0.1:0", tls: { acme: { domains: new.example.com, ca: "https://127.0.0.1:1/directory", storage: ${dir}/acme } } }
+admin: { address: "\${env:DEMO_ADMIN}", token: "\${file:token}" }
+access_log: off
+routes: [{ match: /*, answer: 204 }]
+`, {}, token)
+  const p = await newPage({ colorScheme: 'light', viewport: { width: 1280, height: 820 } })
+  await logIn(p, tls)
+  await at(p, '#/certificates')
+  await p.waitForSelector('.certificate')
+  const said = async (name) => (await p.textContent(`.certificate:has(h2:has-text("${name}"))`)).replace(/\s+/g, ' ')
+  assert.match(await said('shop.example.com'), /79 days left.*Test Authority.*public/)
+  assert.match(await said('soon.example.com'), /4 days left/)
+  assert.match(await said('old.example.com'), /expired 24 h 0 min ago/)
+  assert.match(await said('new.example.com'), /none yet.*acme/)
+  assert.deepEqual(await p.locator('.certificate .health').evaluateAll((l) => l.map((e) => e.textContent.trim().split(' ')[0])), ['none', 'expired', '4', '79'], 'what needs care comes first')
+  assert.equal(await p.locator('.certificate').count(), 4)
+  await axe(p, 'certificates')
+  await p.emulateMedia({ colorScheme: 'dark' })
+  await axe(p, 'certificates in the dark', ['color-contrast'])
+  await keep(p, 'certificates')
+  await p.context().close()
+  await tls.stop()
+  browser.complaints()
+  fs.rmSync(dir, { recursive: true, force: true })
+})
+
+// keep writes a picture for whoever wants to look (SHOTS names a folder).
+const keep = async (p, name) => { if (process.env.SHOTS) await p.screenshot({ path: `${process.env.SHOTS}/${name}.png` }) }
 
 test('1,000 routes are quick', async () => {
   let text = `listen: "\${env:DEMO_LISTEN}"\nadmin: { address: "\${env:DEMO_ADMIN}", token: "\${file:token}" }\naccess_log: off\nservices:\n`
@@ -321,6 +399,14 @@ test('1,000 routes are quick', async () => {
   await p.fill('[data-search]', '')
   took['scroll routes'] = await interact(p, () => { document.querySelector('.grid').scrollTop = 20000 })
   took['go to services'] = await interact(p, () => { location.hash = '#/services' })
+  for (const hash of ['#/map', '#/routes', '#/services', '#/configuration', '#/configuration?tab=draft']) {
+    await at(p, hash)
+    await p.waitForTimeout(400)
+    await axe(p, hash + ' with 1,000 routes')
+    await p.emulateMedia({ colorScheme: 'dark' })
+    await axe(p, hash + ' with 1,000 routes in the dark', ['color-contrast'])
+    await p.emulateMedia({ colorScheme: 'light' })
+  }
   await big.stop()
   await p.waitForSelector('.banner >> text=does not answer', { timeout: 12000 })
   browser.complaints() // of the gateway that is gone

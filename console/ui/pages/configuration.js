@@ -3,9 +3,11 @@
 import { html, useEffect, useMemo, useRef, useState } from '../html.js'
 import { send } from '../api.js'
 import { pace, refresh, usePoll } from '../live.js'
-import { brief, stay } from '../place.js'
+import { stay } from '../place.js'
 import { ago, clock, date, whole } from '../format.js'
 import { Line } from '../parts/source.js'
+import { Draft } from './draft.js'
+import { Changes } from '../parts/changes.js'
 import { Choice, Confirm, Empty, Head, Icon, Problem, toast, Waiting } from '../parts/parts.js'
 
 export function ConfigurationPage({ place, snapshot }) {
@@ -25,10 +27,10 @@ export function ConfigurationPage({ place, snapshot }) {
   }
   return html`<${Head} title="Configuration">
       ${poll.data && html`<span class="muted">generation ${poll.data.generation}, in force ${ago(poll.data.applied)}</span>`}
-      <${Choice} label="View" value=${tab} options=${[['files', 'Files'], ['history', 'History']]} onPick=${(v) => stay({ tab: v === 'files' ? '' : v })}/>
+      <${Choice} label="View" value=${tab} options=${[['files', 'Files'], ['draft', 'Draft'], ['history', 'History']]} onPick=${(v) => stay({ tab: v === 'files' ? '' : v })}/>
       <button onClick=${reload} disabled=${busy}>${busy ? 'Reading …' : 'Reload'}</button><//>
     ${problem && html`<div class="page-note"><${Problem} error=${problem}/></div>`}
-    ${tab === 'history' ? html`<${History} place=${place}/>` : html`<${Waiting} poll=${poll}><${Files} c=${poll.data} place=${place}/><//>`}`
+    ${tab === 'history' ? html`<${History} place=${place}/>` : tab === 'draft' ? html`<${Waiting} poll=${poll}><${Draft} c=${poll.data}/><//>` : html`<${Waiting} poll=${poll}><${Files} c=${poll.data} place=${place}/><//>`}`
 }
 
 function Files({ c, place }) {
@@ -119,14 +121,10 @@ function History({ place }) {
     ${ask != null && html`<${Confirm} title=${`Roll back to generation ${ask}?`} verb="Roll back" danger act=${() => roll(ask)} onClose=${() => setAsk(null)}>It is compiled and put in force as a whole; requests in flight end as they began. The files are not changed: it holds until they are, or until a reload is asked for.<//>`}<//>`
 }
 
-const signs = { added: '+', removed: '−', changed: '~' }
-
 function Diff({ n, from, entries }) {
   const oldest = entries[entries.length - 1]
   const alone = !from && oldest && oldest.generation === n
   const poll = usePoll(alone ? null : `/api/history/${n}/diff${from ? '?from=' + from : ''}`, 60000)
   if (alone) return html`<${Empty} title="The first that is known"><p>History begins when the gateway starts. Change a file, and here stands what the change means.</p><//>`
-  return html`<${Waiting} poll=${poll}>${poll.data && html`<div class="body changes" tabindex="0" role="region" aria-label="Changes">${poll.data.changes.length === 0 ? html`<${Empty} title="No difference in meaning"><p>Comments, order or spelling may differ.</p><//>`
-    : poll.data.changes.map((c) => html`<div class=${'change-of ' + c.kind}><div class="line"><span class="sign mono" aria-label=${c.kind}>${signs[c.kind]}</span><b>${c.what}</b>${(c.alarms || []).map((a) => html`<span class="tag alarm"><${Icon} name="warn" size=${12}/> ${a}</span>`)}${c.origin && html`<span class="mono faint" title=${c.origin}>${brief(c.origin)}</span>`}</div>
-      ${(c.details || []).map((d) => html`<div class="detail-of mono"><span class="muted">${d.path}</span>${(d.Old || d.old) != null && (d.Old || d.old) !== '' && html`<div class="minus">− ${d.Old || d.old}</div>`}${(d.New || d.new) != null && (d.New || d.new) !== '' && html`<div class="plus">+ ${d.New || d.new}</div>`}</div>`)}</div>`)}</div>`}<//>`
+  return html`<${Waiting} poll=${poll}>${poll.data && html`<${Changes} of=${poll.data.changes}/>`}<//>`
 }

@@ -22,7 +22,8 @@ export function Detail({ r, onClose }) {
       <button class="plain" data-close aria-label="Close" title="Close (Esc)" onClick=${onClose}><${Icon} name="close"/></button></header>
     <div class="choice" role="group" aria-label="View"><button aria-pressed=${tab === 'what' ? 'true' : 'false'} onClick=${() => setTab('what')}>What happened</button><button aria-pressed=${tab === 'why' ? 'true' : 'false'} onClick=${explain}>Explain</button><button aria-pressed=${tab === 'debug' ? 'true' : 'false'} onClick=${() => setTab('debug')}>Explain the next</button></div>
     ${tab === 'what' && html`<${What} r=${r}/>`}
-    ${tab === 'why' && html`${why ? (why.error ? html`<${Problem} error=${why.error}/>` : html`<p class="muted small">${why.of.live ? 'What really happened to this request.' : 'The same request by the configuration in force, on paper: header fields and body are not kept, limits are full.'}</p><${Explanation} of=${why.of}/>`) : html`<p class="muted" role="status">Asking …</p>`}`}
+    ${tab === 'why' && html`${why ? (why.error ? html`<${Problem} error=${why.error}/>` : html`${why.of.live ? html`<p class="kind fact"><b>Fact.</b> Noted while this request passed.</p>` : html`<${Known} r=${r} x=${why.of}/>
+      <p class="kind rehearsed"><b>Rehearsal.</b> What follows did not happen: it is the same method, host, path, client and caller by the configuration in force now, on paper. Header fields and body of the request are not kept, so conditions on them may come out differently; limits are full; answers of services are played. <button class="link" onClick=${() => setTab('debug')}>Explain the next one for real</button></p>`}<${Explanation} of=${why.of}/>`) : html`<p class="muted" role="status">Asking …</p>`}`}
     ${tab === 'debug' && html`<${Debug} r=${r}/>`}
   </aside>`
 }
@@ -35,6 +36,23 @@ async function explanationOf(r) {
   if (r.client) ask.client = r.client
   if (r.sub) ask.as = r.sub
   return send('POST', '/api/explain', ask)
+}
+
+// Known is what the record says for a fact, beside what the rehearsal came to.
+function Known({ r, x }) {
+  const played = x.answer || {}
+  const rows = [
+    ['Route', r.route || 'none', x.route || 'none'],
+    ['Verdict', r.code ? `${r.code}, by the ${r.side}` : 'passed', played.code || 'passed'],
+    ['Status', String(r.status || 'none'), r.service && !played.code ? null : String(played.status || '')],
+    ['Service', r.service || (r.calls ? r.calls.map((c) => c.service).join(', ') : 'none was asked'), [...new Set((x.sent || []).map((s) => s.service))].join(', ') || 'none would be asked'],
+    ['Caller', r.identity ? `${r.sub || '?'} (${r.identity})` : 'not known', null],
+    ['Target', r.target, null], ['Attempts', r.attempts > 0 ? String(r.attempts) : null, null],
+    ['Took', ms(r.duration_ms) + (r.upstream_ms ? ', the service ' + ms(r.upstream_ms) : ''), null],
+    ['Why', r.cause, null],
+  ].filter(([, fact]) => fact)
+  return html`<p class="kind fact"><b>Fact.</b> What the record of this request says${x.route && r.route && x.route !== r.route ? html`; <b class="warn">the rehearsal takes another route</b>` : ''}.</p>
+    <table class="plain known"><thead><tr><th></th><th>Fact</th><th>Rehearsed</th></tr></thead><tbody>${rows.map(([k, fact, other]) => html`<tr><th scope="row">${k}</th><td class="mono">${fact}</td><td class=${'mono ' + (other == null ? 'faint' : other === fact ? 'muted' : 'warn')}>${other == null ? 'can’t be told' : other === fact ? 'the same' : other}</td></tr>`)}</tbody></table>`
 }
 
 const known = ['key', 'time', 'id', 'client', 'method', 'host', 'path', 'protocol', 'status', 'code', 'side', 'route', 'service', 'target', 'attempts', 'duration_ms', 'upstream_ms', 'received', 'sent', 'user_agent', 'referer', 'identity', 'sub', 'cause', 'grpc_status', 'calls', 'explanation']

@@ -32,13 +32,13 @@ export function useSparks(idOf) {
   return [column, seen]
 }
 
-export const ValueTiles = ({ v, latency }) => html`<${Tiles} of=${[
+export const ValueTiles = ({ v, latency, flight = true }) => html`<${Tiles} of=${[
   ['Requests', count(v.rate || 0), '/s'],
   ['Errors', v.rate ? share(v.errors, v.rate) : '–', '', v.errors && v.errors / v.rate >= .01 ? 'bad' : ''],
   ['Refused (4xx)', count(v.refused || 0), '/s'],
   ['Limited', count(v.limited || 0), '/s', v.limited ? 'warn' : ''],
   ...(latency ? [['p50', ms(v.p50_ms)], ['p95', ms(v.p95_ms)], ['p99', ms(v.p99_ms)]] : []),
-  ['In flight', count(v.in_flight || 0)],
+  ...(flight ? [['In flight', count(v.in_flight || 0)]] : []),
 ]}/>`
 
 // Charts of one id: what came, how long it took, what was limited.
