@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -74,7 +75,21 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return reply(w, tried{Headers: [][2]string{}, Error: err.Error(), Duration: rounded(time.Since(begin).Seconds() * 1e3)})
 	}
-	return reply(w, show(a))
+	out := show(a)
+	if out.Explanation != "" {
+		s.awaitExplanation(out.Explanation)
+	}
+	return reply(w, out)
+}
+
+// awaitExplanation waits until an explanation is there: it is complete a moment
+// after the last byte of the answer that names it.
+func (s *Server) awaitExplanation(id string) {
+	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(2 * time.Millisecond) {
+		if slices.ContainsFunc(s.gateway.Explanations(), func(e *gateway.LiveExplanation) bool { return e.ID == id }) {
+			return
+		}
+	}
 }
 
 func show(a *gateway.Tried) tried {
