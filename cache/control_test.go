@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -57,11 +58,25 @@ func FuzzMatches(f *testing.F) {
 	f.Add("*", "")
 	f.Add(`"a`, `"a"`)
 	f.Fuzz(func(t *testing.T, list, etag string) {
-		if etag == "" {
-			matches([]byte(list), nil)
+		has := matches([]byte(list), []byte(etag))
+		if strings.Trim(list, " \t") == "*" {
+			if !has {
+				t.Errorf("%q does not take %q", list, etag)
+			}
 			return
 		}
-		matches([]byte(list), []byte(etag))
+		bare := strings.TrimPrefix(etag, "W/")
+		if len(bare) < 2 || bare[0] != '"' || strings.IndexByte(bare[1:], '"') != len(bare)-2 {
+			return // not a tag
+		}
+		if has && !strings.Contains(list, bare) {
+			t.Errorf("%q has no %q in it", list, etag)
+		}
+		for _, list := range []string{bare, "W/" + bare, `"x", ` + bare, bare + "," + list, ` "a,b" ,W/` + bare + " , "} {
+			if !matches([]byte(list), []byte(etag)) {
+				t.Errorf("%q is in %q", etag, list)
+			}
+		}
 	})
 }
 

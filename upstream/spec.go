@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gopura/exchange"
 )
 
 // spec is a target as configured, and the addresses that it stands for.
@@ -74,6 +76,12 @@ func parseSpec(t TargetSpec) (*spec, error) {
 		sp.port = p
 	}
 	sp.authority = u.Host
+	if i := strings.IndexByte(u.Host, '%'); i >= 0 && u.Host[0] == '[' {
+		sp.authority = u.Host[:i] + u.Host[strings.IndexByte(u.Host, ']'):] // RFC 6874 §1: a zone means nothing to the other side
+	}
+	if _, ok := exchange.SplitHost([]byte(sp.authority)); !ok {
+		return fail("%q is no host: letters, digits, - and ., or an address", sp.host)
+	}
 	if addr, err := netip.ParseAddr(sp.host); err == nil {
 		sp.addresses = []string{net.JoinHostPort(addr.Unmap().String(), sp.port)}
 	} else {
