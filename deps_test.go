@@ -24,7 +24,7 @@ var law = map[string]string{
 	"proxyproto": "",
 	"expr":       "exchange config rawjson",
 	"h1":         "exchange",
-	"semantics":  "exchange",
+	"semantics":  "exchange websocket",
 	"h2":         "exchange semantics",
 	"h3":         "exchange semantics",
 	"telemetry":  "exchange lifetime",

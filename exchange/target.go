@@ -2,6 +2,12 @@ package exchange
 
 import "bytes"
 
+// MaxMethod bounds a method's name, in every version of HTTP.
+const MaxMethod = 32
+
+// ValidMethod reports whether m is a method (RFC 9110 §9.1), and no longer than one is.
+func ValidMethod[T ~string | ~[]byte](m T) bool { return len(m) <= MaxMethod && ValidName(m) }
+
 // ValidTarget reports whether a request target may stand in a request line of HTTP/1 as
 // it is: visible ASCII, and no fragment, which some readers cut off and others don't.
 func ValidTarget(t []byte) bool {

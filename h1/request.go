@@ -66,10 +66,10 @@ func (p *requestParser) parse(r *exchange.Request, b []byte, lim *Limits) (n int
 func (p *requestParser) incomplete(b []byte, lim *Limits) *exchange.Error {
 	if !p.started {
 		rest := b[p.pos:]
-		if i := bytes.IndexByte(rest, ' '); i < 0 && len(rest) > maxMethod {
+		if i := bytes.IndexByte(rest, ' '); i < 0 && len(rest) > exchange.MaxMethod {
 			return exchange.BadRequest.Because(nil)
 		}
-		if len(rest) > lim.Target+maxMethod+12 {
+		if len(rest) > lim.Target+exchange.MaxMethod+12 {
 			return exchange.TargetTooLong.Because(nil)
 		}
 	}
@@ -79,12 +79,9 @@ func (p *requestParser) incomplete(b []byte, lim *Limits) *exchange.Error {
 	return nil
 }
 
-// maxMethod bounds a method's name.
-const maxMethod = 32
-
 func (p *requestParser) requestLine(r *exchange.Request, line []byte, lim *Limits) *exchange.Error {
 	sp := bytes.IndexByte(line, ' ')
-	if sp <= 0 || sp > maxMethod || !exchange.ValidName(line[:sp]) {
+	if sp <= 0 || !exchange.ValidMethod(line[:sp]) {
 		return exchange.BadRequest.Saying("The request line does not start with a method.")
 	}
 	r.Method = methodName(line[:sp])

@@ -94,15 +94,29 @@ func answerSeeds() (seeds [][]byte) {
 	}
 	for _, tell := range []func(w *wire){
 		func(w *wire) { head(w, true, ":status: 204") },
-		func(w *wire) { head(w, false, ":status: 200", "content-length: 3"); w.WriteData(1, true, []byte("abc")) },
-		func(w *wire) { head(w, false, ":status: 200"); w.WriteData(1, false, []byte("abc")); head(w, true, "grpc-status: 0") },
+		func(w *wire) {
+			head(w, false, ":status: 200", "content-length: 3")
+			w.WriteData(1, true, []byte("abc"))
+		},
+		func(w *wire) {
+			head(w, false, ":status: 200")
+			w.WriteData(1, false, []byte("abc"))
+			head(w, true, "grpc-status: 0")
+		},
 		func(w *wire) { head(w, false, ":status: 103", "link: a"); head(w, true, ":status: 200") },
 		func(w *wire) { head(w, false, ":status: 101"); w.WriteData(1, true, nil) },
-		func(w *wire) { head(w, false, ":status: 200", "content-length: 1"); w.WriteData(1, true, []byte("abc")) },
+		func(w *wire) {
+			head(w, false, ":status: 200", "content-length: 1")
+			w.WriteData(1, true, []byte("abc"))
+		},
 		func(w *wire) { head(w, false, "a: b"); w.WriteRSTStream(1, http2.ErrCodeNo) },
 		func(w *wire) { w.WriteGoAway(0, http2.ErrCodeNo, nil); head(w, true, ":status: 200") },
 		func(w *wire) { w.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, EndHeaders: true}) },
-		func(w *wire) { w.WritePing(false, [8]byte{}); w.WriteWindowUpdate(1, 1<<31-1); w.WriteWindowUpdate(1, 1) },
+		func(w *wire) {
+			w.WritePing(false, [8]byte{})
+			w.WriteWindowUpdate(1, 1<<31-1)
+			w.WriteWindowUpdate(1, 1)
+		},
 	} {
 		var b bytes.Buffer
 		w := newWire(nil, nil)

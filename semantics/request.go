@@ -81,7 +81,7 @@ func (h *Head) pseudo(q *exchange.Request) (e *exchange.Error, malformed bool) {
 func target(q *exchange.Request, maxTarget int) *exchange.Error {
 	t := q.Target
 	switch {
-	case !exchange.ValidName(q.Method):
+	case !exchange.ValidMethod(q.Method):
 		return exchange.BadRequest.Saying("The method is not a token.")
 	case q.Method == "TRACE": // it hands credentials back
 		return exchange.MethodUnsupported.Because(nil)

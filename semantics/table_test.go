@@ -79,6 +79,8 @@ var heads = []struct {
 	{"method with a space", []string{":method: GET /x"}, "400 bad_request"},
 	{"method with CR LF", []string{":method: GET / HTTP/1.1\r\n"}, reset},
 	{"empty method", []string{":method: "}, "400 bad_request"},
+	{"long method", []string{":method: " + strings.Repeat("A", exchange.MaxMethod)}, served},
+	{"method that is too long", []string{":method: " + strings.Repeat("A", exchange.MaxMethod+1)}, "400 bad_request"},
 	{"TRACE", []string{":method: TRACE"}, "405 method_not_supported"},
 	{"CONNECT", []string{":method: CONNECT", "-:path", "-:scheme"}, "405 method_not_supported"},
 	{"CONNECT with a path", []string{":method: CONNECT"}, reset},

@@ -2,16 +2,14 @@ package semantics
 
 import (
 	"crypto/rand"
-	"crypto/sha1"
 	"encoding/base64"
 	"io"
 	"sync"
 	"time"
 
 	"gopura/exchange"
+	"gopura/websocket"
 )
-
-const websocket = "websocket"
 
 // Tunnels reports whether the head is an extended CONNECT.
 func (h *Head) Tunnels() bool { return h.Pseudo&hasProtocol != 0 }
@@ -25,7 +23,7 @@ func (h *Head) Upgrade(x *exchange.Exchange, ended bool) *exchange.Error {
 		return exchange.BadRequest.Saying("The request is no valid beginning of a tunnel.")
 	}
 	q.Method, q.Upgrade = "GET", bytesOf(h.Protocol)
-	if exchange.EqualFold(q.Upgrade, websocket) && !q.Header.Has("sec-websocket-key") {
+	if exchange.EqualFold(q.Upgrade, websocket.Token) && !q.Header.Has("sec-websocket-key") {
 		// RFC 8441 §5.1: the client has none; its target over HTTP/1.1 wants one.
 		var nonce [16]byte
 		rand.Read(nonce[:])
@@ -42,23 +40,16 @@ func accepted(x *exchange.Exchange, root exchange.Root) bool {
 		return true
 	case x.Response.Status != 101:
 		return false
-	case !exchange.EqualFold(x.Request.Upgrade, websocket):
+	case !exchange.EqualFold(x.Request.Upgrade, websocket.Token):
 		return true
 	}
 	// RFC 6455 §4.1: we have said the key, so it is us who has to check.
-	if string(x.Response.Header.Get("sec-websocket-accept")) == acceptKey(x.Request.Header.Get("sec-websocket-key")) {
+	if string(x.Response.Header.Get("sec-websocket-accept")) == websocket.AcceptKey(x.Request.Header.Get("sec-websocket-key")) {
 		return true
 	}
 	x.DropResponse()
 	root.Refuse(x, exchange.UpstreamMalformed.Errorf("Sec-WebSocket-Accept does not belong to the key"))
 	return false
-}
-
-func acceptKey(key []byte) string {
-	h := sha1.New()
-	h.Write(key)
-	io.WriteString(h, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
 // halfOpen is how long one direction of a tunnel may outlive the other.

@@ -145,6 +145,9 @@ func CloseCode(payload []byte) uint16 {
 	return code
 }
 
+// Token is what Upgrade, and :protocol of an extended CONNECT, say (§4.1, RFC 8441 §5).
+const Token = "websocket"
+
 // AcceptKey is the Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key
 // (§4.2.2).
 func AcceptKey(key []byte) string {
