@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"gopura/config"
 	"gopura/exchange"
@@ -79,7 +80,7 @@ func FuzzTraefikRule(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text, host, method, path string) {
-		if len(text) > 512 {
+		if len(text) > 512 || !utf8.ValidString(text) { // a text of YAML is valid
 			return
 		}
 		r, err := parseRule(text)
