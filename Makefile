@@ -4,6 +4,7 @@ GO       ?= go
 VERSION  ?= 0.1.0-dev
 T        ?= 30s
 N        ?= 1000000
+M        ?= 30
 PKGS     ?= ./...
 ARGS     ?=
 
@@ -58,6 +59,10 @@ overload: ## measure a service under overload, and draw it (docs/img/overload.sv
 .PHONY: chaos
 chaos: ## send tagged exchanges through faults and reloads, and look for one that is mixed up (N=1000000)
 	$(GO) run -tags $(TAGS) ./internal/chaos -n $(N)
+
+.PHONY: soak
+soak: ## hold load, reloads, faults and upgrades for M minutes (M=30; writes docs/img/soak.svg; ARGS='-upgrades 100 -reloads 1000')
+	$(GO) run -tags $(TAGS) ./internal/soak -minutes $(M) -write $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a while (T=30s, PKGS=./h1)

@@ -16,6 +16,9 @@ import (
 // DefaultSize is how much all caches together hold that have no size of their own.
 const DefaultSize = 128 << 20
 
+// SharedSize is DefaultSize, or a quarter of what the process may use where that is less.
+func SharedSize(memory int64) int64 { return min(DefaultSize, memory/4) }
+
 // Set is the caches of a gateway. It is safe for concurrent use.
 type Set struct {
 	// generations count the changes of resources that went through the gateway,

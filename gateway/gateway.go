@@ -155,6 +155,9 @@ func (g *Gateway) follow() error {
 // apply puts a configuration in force, or notes why not.
 func (g *Gateway) apply(load func() (*config.Document, error), how string, back *RolledBack) error {
 	err := g.put(load, how, back)
+	if errors.Is(err, errStopping) {
+		return err
+	}
 	if err != nil {
 		g.metrics.Refused()
 		g.lastError.Store(&reloadError{time.Now(), err})
@@ -164,9 +167,12 @@ func (g *Gateway) apply(load func() (*config.Document, error), how string, back 
 	return nil
 }
 
+// errStopping refuses a configuration: this process serves its last one. Nothing is wrong with it.
+var errStopping = errors.New("the gateway is shutting down")
+
 func (g *Gateway) put(load func() (*config.Document, error), how string, back *RolledBack) error {
-	if g.draining.Load() {
-		return errors.New("the gateway is shutting down")
+	if g.draining.Load() || g.handedOver.Load() {
+		return errStopping
 	}
 	doc, err := load()
 	if err != nil {
@@ -304,7 +310,11 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 
 // HandedOver says that another process accepts on the same sockets: to stop is
 // then to stop accepting at once, and to nobody's harm.
-func (g *Gateway) HandedOver() { g.handedOver.Store(true) }
+func (g *Gateway) HandedOver() {
+	g.reloading.Lock() // a configuration that is being put in force comes first, and is the last
+	defer g.reloading.Unlock()
+	g.handedOver.Store(true)
+}
 
 // announce goes on accepting for the configured delay: closing a listener
 // resets the connections that wait to be accepted, so whoever sends them has to

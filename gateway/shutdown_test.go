@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -31,5 +32,20 @@ routes: [{match: /*, answer: {body: hi}}]
 	if c, err := net.Dial("tcp", address); err == nil {
 		c.Close()
 		t.Error("still accepting")
+	}
+}
+
+// A process that has handed over reads no more configurations: what it opened would be in the
+// way of the one that serves, and it has nothing to refuse.
+func TestNoReloadAfterHandingOver(t *testing.T) {
+	g := start(t, "listen: {main: '127.0.0.1:0'}\naccess_log: off\nroutes: [{match: /*, answer: 200}] # ORIGIN")
+	before := g.Info().Generation
+	g.HandedOver()
+	g.text = strings.Replace(g.text, "answer: 200", "answer: 204", 1)
+	if err := g.Reload(t.Context()); err == nil {
+		t.Error("a configuration is put in force")
+	}
+	if now := g.Info(); now.Generation != before || now.LastError != "" {
+		t.Errorf("generation %d, last error %q", now.Generation, now.LastError)
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,7 @@ const (
 func (g *Gateway) Watch(ctx context.Context, files func() []string) {
 	changed := func() {
 		g.log.Info("configuration files changed")
-		if err := g.follow(); err != nil {
+		if err := g.follow(); err != nil && !errors.Is(err, errStopping) {
 			g.log.Error("configuration refused, the one in force stays", "error", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ type Cache struct {
 	While     config.Duration     `yaml:"stale_while_revalidate" default:"0" doc:"How long past its time an answer is given while a new one is fetched, where the service says nothing."`
 	IfError   config.Duration     `yaml:"stale_if_error" default:"0" doc:"How long past its time an answer is given when the service fails, where the service says nothing."`
 	MaxBody   config.Size         `yaml:"max_body" default:"1MiB" min:"1" max:"64MiB" doc:"The largest body that is kept; larger ones pass as they come."`
-	Size      config.Size         `yaml:"size" min:"0" max:"1TiB" doc:"Memory for these answers alone; 0: they share 128MiB with those of every other cache that doesn't say."`
+	Size      config.Size         `yaml:"size" min:"0" max:"1TiB" doc:"Memory for these answers alone; 0: they share 128MiB (at most a quarter of the memory limit) with those of every other cache that doesn't say."`
 	Respect   string              `yaml:"respect" enum:"on,off" default:"on" doc:"Whether the times that the service says count. off: ttl does; private and no-store still hold."`
 	Bypass    string              `yaml:"bypass" doc:"A CEL expression: the requests that the cache has nothing to do with."`
 	BypassPos config.Pos          `yaml:"-"`
@@ -86,7 +87,7 @@ func (s *Cache) Compile(env *Env) (exchange.Middleware, error) {
 	if set == nil {
 		set = cache.NewSet()
 	}
-	name, size := "shared", int64(cache.DefaultSize)
+	name, size := "shared", cache.SharedSize(debug.SetMemoryLimit(-1))
 	if s.Size > 0 {
 		name, size = rules.Owner, int64(s.Size)
 	}

@@ -61,7 +61,6 @@ const noSlot = ^uint64(0)
 type ticket struct {
 	generation uint64
 	came, at   int64
-	uncounted  bool
 }
 
 func newLimiter(o Overload, notify func(string)) *limiter {
@@ -86,13 +85,15 @@ func (l *limiter) enter(x *exchange.Exchange, now func() int64, at int64) (ticke
 	if at >= l.due.Load() {
 		l.tick(at)
 	}
-	large := x.Request.Body.Len() > largeBody
+	if x.Request.Body.Len() > largeBody {
+		return ticket{noSlot, at, at}, nil // were it counted, slow senders would keep everybody else out
+	}
 	if g, ok := l.take(l.limit.Load()); ok {
-		return ticket{g, at, at, large}, nil
+		return ticket{g, at, at}, nil
 	}
 	if l.Mode == OverloadShadow {
 		l.refused[x.Importance.Index()].Add(1)
-		return ticket{noSlot, at, at, large}, nil
+		return ticket{noSlot, at, at}, nil
 	}
 	g, err := l.wait(x)
 	end := now()
@@ -105,7 +106,7 @@ func (l *limiter) enter(x *exchange.Exchange, now func() int64, at int64) (ticke
 		}
 		return ticket{}, err
 	}
-	return ticket{g, at, end, large}, nil
+	return ticket{g, at, end}, nil
 }
 
 // take takes a slot if fewer than limit are taken.
@@ -155,7 +156,7 @@ func (l *limiter) leave(t ticket, x *exchange.Exchange, v verdict, err error) {
 	if l == nil {
 		return
 	}
-	counted := l.give(t.generation) && !t.uncounted
+	counted := l.give(t.generation)
 	if l.waiting.Load() > 0 {
 		l.serveNext()
 	}

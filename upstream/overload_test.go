@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -247,5 +248,25 @@ func TestLimiterAllocatesNothing(t *testing.T) {
 		x.Done()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Who sends a large body decides how long that takes. So it holds no place: slow senders keep
+// nobody out, however few places there are.
+func TestLargeBodiesHoldNoPlace(t *testing.T) {
+	l := newLimiter(enforced, func(string) {})
+	l.limit.Store(1)
+	now := func() int64 { return 0 }
+	for range 100 {
+		if _, err := l.enter(request("POST", &pieces{list: []string{strings.Repeat("x", largeBody+1)}, sized: true}), now, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	small, err := l.enter(request("GET", nil), now, 0)
+	if err != nil || small.generation == noSlot {
+		t.Errorf("somebody else: %v, %v", small, err)
+	}
+	if _, ok := l.take(1); ok {
+		t.Error("a small one is not counted")
 	}
 }

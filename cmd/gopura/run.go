@@ -90,6 +90,7 @@ func start(from source, taken *handover.Taken, stderr io.Writer) (*process, erro
 	if l, err := telemetry.ParseLevel(first.Log.Level); err == nil {
 		level.Set(l)
 	}
+	limitMemory(p.log)
 	// From here on a signal is handled, so that none ends a half-started gateway.
 	p.signals = make(chan os.Signal, 4)
 	signal.Notify(p.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR2)
@@ -128,6 +129,11 @@ func (p *process) wait() error {
 	go p.takeOver(ctx)
 	p.serve(ctx)
 	cancel() // no reload and no upgrade from here on
+	if p.upgrade.done {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		p.admin.Shutdown(ctx) // probes are the other one's to answer
+	}
 	return p.stop()
 }
 

@@ -25,6 +25,7 @@ type upgrade struct {
 	asked  chan chan error // by the admin API; it is told how it went
 	ended  chan succession // nil: none is under way
 	answer chan error      // who is to be told; nil: nobody
+	done   bool            // another process serves
 }
 
 // succession is how an attempt ended.
@@ -118,9 +119,7 @@ func (p *process) endUpgrade(r succession) bool {
 		p.log.Warn("telling the service manager", "error", err)
 	}
 	p.gateway.HandedOver()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	p.admin.Shutdown(ctx) // probes are the other one's to answer
+	p.upgrade.done = true
 	return true
 }
 
