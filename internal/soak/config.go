@@ -30,7 +30,7 @@ listen:
 admin: %[4]s
 access_log: { to: %[5]s/access.log, format: json }
 log: { level: warn }
-shutdown: { grace: 15s }
+shutdown: { grace: 60s }
 timeouts: { idle: 10s }
 identity:
   idp: { jwt: { issuer: soak, audience: soak, keys: %[5]s/issuer.pem } }
@@ -60,7 +60,7 @@ routes:
     respond: '{"user": user, "orders": orders, "news": news}'
   - { match: /socket/*, to: well, websocket: { max_message: 1MiB, idle: 30s } }
   - { match: GET /events/*, to: well }
-`, n, g.web, g.secure, g.admin, g.dir, g.services.well[0].address, g.services.well[1].address, g.services.frail[0].address, g.services.frail[1].address, 5000+n%1000, g.patience)
+`, n, g.web, g.secure, g.admin, g.dir, g.services.well[0].address, g.services.well[1].address, g.services.frail[0].address, g.services.frail[1].address, 60000+n%1000, g.patience)
 }
 
 // writeSecrets writes a certificate for this machine, and the key of an issuer, and returns a token of it.

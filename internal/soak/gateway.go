@@ -111,7 +111,7 @@ func (g *gateway) reload(n int) error {
 		return err // one that shuts down has a successor, which reads the files by itself
 	}
 	seen := ""
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		r, err := g.http.Get("http://" + g.web + "/generation")
 		if err != nil {
 			return err
@@ -122,7 +122,7 @@ func (g *gateway) reload(n int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("generation %q is in force 10 s later", seen)
+	return fmt.Errorf("generation %q is in force a minute later", seen)
 }
 
 // upgrade hands over to a new process, and returns when the old one is gone.
@@ -134,7 +134,7 @@ func (g *gateway) upgrade() error {
 	if _, err := g.ask("POST", "/api/upgrade"); err != nil {
 		return err
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		now, err := g.serving()
 		if err == nil && now != old {
 			g.pid.Store(int64(now))
@@ -144,7 +144,7 @@ func (g *gateway) upgrade() error {
 			return fmt.Errorf("process %d serves as before: %v", old, err)
 		}
 	}
-	for end := time.Now().Add(30 * time.Second); alive(old); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); alive(old); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			return fmt.Errorf("the old process %d goes on", old)
 		}

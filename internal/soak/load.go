@@ -38,6 +38,10 @@ type visitor struct {
 	errors   []string // the first ones
 }
 
+// deadline is when a client gives up. Nobody is to be slow because of the gateway; but a machine that others
+// use may be, and that is no wrong answer.
+const deadline = time.Minute
+
 // errMoved is what an upgrade may do to a client.
 var errMoved = errors.New("an upgrade ended it")
 
@@ -75,7 +79,7 @@ func (l *load) run(ctx context.Context, rate float64) {
 // once has a visitor make a request, and counts what came of it.
 func (l *load) once(v *visitor, tag string) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	err := v.visit(countAgain(ctx, &v.again), tag)
 	v.sent.Add(1)
@@ -102,9 +106,9 @@ func (l *load) moving(now bool) {
 	l.handed.Store(time.Now().UnixNano())
 }
 
-// movedSince reports whether there was an upgrade since then; HTTP/3 comes back a moment after it.
+// movedSince reports whether there was an upgrade since then; HTTP/3 comes back a moment after it, which the outage measures.
 func (l *load) movedSince(began time.Time) bool {
-	return l.handing.Load() || began.UnixNano() < l.handed.Load()+int64(2*time.Second)
+	return l.handing.Load() || began.UnixNano() < l.handed.Load()+int64(10*time.Second)
 }
 
 func (l *load) sent() int64     { return l.sum(func(v *visitor) int64 { return v.sent.Load() }) }

@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&o.reloads, "reloads", 0, "reload so often, then stop; without faults")
 	flag.DurationVar(&o.upgradeEvery, "upgrade-every", 0, "time between upgrades; 0: four lives in all")
 	flag.DurationVar(&o.reloadEvery, "reload-every", 2*time.Second, "time between reloads")
-	flag.DurationVar(&o.faultEvery, "fault-every", 40*time.Second, "time from fault to fault; each lasts for half of it; 0: none")
+	flag.DurationVar(&o.faultEvery, "fault-every", time.Minute, "time from fault to fault; each lasts for half of it; 0: none")
 	flag.StringVar(&o.binary, "gopura", "", "the gateway's binary; built when empty")
 	flag.BoolVar(&o.write, "write", false, "write "+chartFile)
 	flag.Parse()

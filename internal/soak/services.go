@@ -101,7 +101,7 @@ func (s *services) heal() {
 
 // patience is how long the gateway waits for the frail service while faults are expected: enough for a
 // machine that others use.
-const patience = 4 * time.Second
+const patience = 8 * time.Second
 
 // recovery is how long after a fault the gateway may still refuse: until the breaker has closed,
 // targets are let in again, and answers that had been asked for are over.

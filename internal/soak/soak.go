@@ -38,7 +38,7 @@ func begin(dir string, o options) (*soak, error) {
 	}
 	wait := patience
 	if o.faultEvery == 0 {
-		wait = 15 * time.Second // nothing is broken: who is slow has no processor
+		wait = deadline // nothing is broken: who is slow has no processor
 	}
 	if s.gateway, err = launch(dir, o.binary, s.services, wait); err != nil {
 		s.services.close()

@@ -16,7 +16,7 @@ import (
 
 const (
 	eventsEach   = 20 // of a stream
-	messagesEach = 20 // of a WebSocket
+	messagesEach = 10 // of a WebSocket
 )
 
 // kinds are all visitors. Shares add up to 1.
@@ -183,7 +183,7 @@ func (l *load) socket(base string) func(context.Context, string) error {
 			if err != nil {
 				return err
 			}
-			pause(ctx, 50*time.Millisecond)
+			pause(ctx, 100*time.Millisecond)
 		}
 		if err := c.Close(websocket.StatusNormalClosure, ""); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 			return err
