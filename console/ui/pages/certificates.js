@@ -4,7 +4,7 @@ import { pace, usePoll } from '../live.js'
 import { date, span } from '../format.js'
 import { Empty, Facts, Head, Health, Waiting } from '../parts/parts.js'
 
-const shown = ['names', 'domains', 'not_after', 'not_before', 'issuer', 'listener', 'subject', 'source', 'file', 'error']
+const shown = ['names', 'domains', 'not_after', 'not_before', 'issuer', 'listener', 'subject', 'source', 'file', 'error', 'ocsp', 'serial']
 
 // lifeOf says how much is left: [state, word, part that is left].
 function lifeOf(c, now) {
@@ -28,6 +28,8 @@ export function CertificatesPage() {
         return html`<section class="card certificate"><header><h2 class="mono">${names.slice(0, 3).join(', ') || 'certificate'}${names.length > 3 ? ` and ${names.length - 3} more` : ''}</h2><${Health} state=${[state, word]}/></header>
           <div class="body stack"><svg class="bar" width="100%" height="6" role="img" aria-label=${Math.round(100 * part) + ' % of its life is left'}><rect width="100%" height="6" rx="3" fill="var(--line)"/><rect width=${(100 * part).toFixed(1) + '%'} height="6" rx="3" fill=${{ well: 'var(--s1)', warn: 'var(--warn)' }[state] || 'var(--bad)'}/></svg>
           <${Facts} of=${[['Good until', c.not_after && date(c.not_after)], ['Since', c.not_before && date(c.not_before)], ['Issuer', c.issuer], ['Listener', c.listener],
+            ['From', { file: c.file ? html`<span class="mono">${c.file}</span>` : 'a file', acme: 'an authority, by ACME', self_signed: 'made at start: no client can verify it' }[c.source] || c.source],
+            ['OCSP', c.not_after && c.ocsp && c.ocsp.state !== 'none' ? `${c.ocsp.state}${c.ocsp.until ? ', until ' + date(c.ocsp.until) : ''}` : null], ['Serial', c.serial && html`<span class="mono wrap">${c.serial}</span>`],
             ...Object.entries(c).filter(([k, v]) => !shown.includes(k) && v !== '' && v != null && v !== false).map(([k, v]) => [k.replaceAll('_', ' '), Array.isArray(v) ? v.join(', ') : typeof v === 'object' ? JSON.stringify(v) : /T\d\d:/.test(v) ? date(v) : String(v)]),
             ['Problem', c.error && html`<span class="bad">${c.error}</span>`]]}/></div></section>`
       })}</div></div><//>`

@@ -18,7 +18,7 @@ export function Detail({ r, onClose }) {
     } catch (error) { setWhy({ error }) }
   }
   return html`<aside class="detail" aria-label=${'Exchange ' + r.id}>
-    <header><div class="top"><${Status} status=${r.status}/><span class="method">${r.method}</span><span class="mono wrap">${r.path}</span></div>
+    <h2 class="hidden-text">Exchange ${r.id}</h2><header><div class="top"><${Status} status=${r.status}/><span class="method">${r.method}</span><span class="mono wrap">${r.path}</span></div>
       <button class="plain" data-close aria-label="Close" title="Close (Esc)" onClick=${onClose}><${Icon} name="close"/></button></header>
     <div class="choice" role="group" aria-label="View"><button aria-pressed=${tab === 'what' ? 'true' : 'false'} onClick=${() => setTab('what')}>What happened</button><button aria-pressed=${tab === 'why' ? 'true' : 'false'} onClick=${explain}>Explain</button><button aria-pressed=${tab === 'debug' ? 'true' : 'false'} onClick=${() => setTab('debug')}>Explain the next</button></div>
     ${tab === 'what' && html`<${What} r=${r}/>`}
@@ -52,7 +52,7 @@ function Known({ r, x }) {
     ['Why', r.cause, null],
   ].filter(([, fact]) => fact)
   return html`<p class="kind fact"><b>Fact.</b> What the record of this request says${x.route && r.route && x.route !== r.route ? html`; <b class="warn">the rehearsal takes another route</b>` : ''}.</p>
-    <table class="plain known"><thead><tr><th></th><th>Fact</th><th>Rehearsed</th></tr></thead><tbody>${rows.map(([k, fact, other]) => html`<tr><th scope="row">${k}</th><td class="mono">${fact}</td><td class=${'mono ' + (other == null ? 'faint' : other === fact ? 'muted' : 'warn')}>${other == null ? 'can’t be told' : other === fact ? 'the same' : other}</td></tr>`)}</tbody></table>`
+    <table class="plain known"><thead><tr><th>What</th><th>Fact</th><th>Rehearsed</th></tr></thead><tbody>${rows.map(([k, fact, other]) => html`<tr><th scope="row">${k}</th><td class="mono">${fact}</td><td class=${'mono ' + (other == null ? 'faint' : other === fact ? 'muted' : 'warn')}>${other == null ? 'can’t be told' : other === fact ? 'the same' : other}</td></tr>`)}</tbody></table>`
 }
 
 const known = ['key', 'time', 'id', 'client', 'method', 'host', 'path', 'protocol', 'status', 'code', 'side', 'route', 'service', 'target', 'attempts', 'duration_ms', 'upstream_ms', 'received', 'sent', 'user_agent', 'referer', 'identity', 'sub', 'cause', 'grpc_status', 'calls', 'explanation']
