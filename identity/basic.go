@@ -176,7 +176,7 @@ func decodeBasic(text []byte) (name, password string, err error) {
 		return "", "", errors.New("credentials that are too long")
 	}
 	raw, err := base64.StdEncoding.Strict().AppendDecode(nil, text)
-	if err != nil {
+	if err != nil || bytes.ContainsAny(text, "\r\n") { // which the decoder passes over
 		return "", "", errors.New("credentials that are not base64")
 	}
 	i := bytes.IndexByte(raw, ':')

@@ -54,3 +54,14 @@ func TestUnique(t *testing.T) {
 		seen[got] = true
 	}
 }
+
+// A file without anything in it is no source, whatever it is said to be.
+func TestEmptySources(t *testing.T) {
+	for _, from := range append(Formats(), "") {
+		for _, text := range []string{"", " ", "# nothing\n", "---\n"} {
+			if _, err := Import(config.Source{Name: "x", Data: []byte(text)}, Options{From: from}); err == nil && from != "nginx" {
+				t.Errorf("%q is imported as %q", text, from)
+			}
+		}
+	}
+}

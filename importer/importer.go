@@ -82,6 +82,9 @@ func recognise(src config.Source, from string) (*format, *config.Tree, error) {
 			return &formats[i], nil, nil
 		}
 		tree, err := config.ReadTree(src)
+		if err == nil && !tree.IsMap() {
+			err = fmt.Errorf("%s: it holds no map, and so nothing to import", src.Name)
+		}
 		return &formats[i], tree, err
 	}
 	tree, err := config.ReadTree(src)
