@@ -47,8 +47,8 @@ func TestEveryFuzzTargetIsTold(t *testing.T) {
 	}
 	told := map[string]bool{}
 	for _, line := range strings.Split(string(page), "\n") {
-		if !strings.HasPrefix(line, "|") {
-			continue
+		if strings.Count(line, "|") != 5 {
+			continue // no row of the four columns of parsers
 		}
 		for _, m := range regexp.MustCompile("`(\\w+\\.Fuzz\\w+)`").FindAllStringSubmatch(line, -1) {
 			switch name := m[1]; {
