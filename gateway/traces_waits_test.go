@@ -62,10 +62,10 @@ func waited(w http.ResponseWriter, r *http.Request) {
 // told of that span.
 func TestTracesOfWhatARequestWaitsFor(t *testing.T) {
 	redis := startRedis(t)
-	store, slow := toxic(t, redis.addr)
-	slow(2 * time.Millisecond)
+	store := badLinkTo(t, redis.addr)
+	store.slow(2 * time.Millisecond)
 	c, to := overHTTP(t)
-	tracesOfWaits(t, to, store, c)
+	tracesOfWaits(t, to, store.address, c)
 }
 
 func tracesOfWaits(t *testing.T, to, store string, c *collector) {
@@ -161,14 +161,14 @@ func TestARealReceiver(t *testing.T) {
 		t.Skip("GOPURA_OTLP_RECEIVER names none; see scripts/traces")
 	}
 	redis := startRedis(t)
-	store, slow := toxic(t, redis.addr)
-	slow(2 * time.Millisecond)
+	store := badLinkTo(t, redis.addr)
+	store.slow(2 * time.Millisecond)
 	overGRPC, overHTTP := receiverAddress(t), freeAddress(t)
 	c := &collector{t: t}
 	c.receive(exec.Command(binary, overGRPC, overHTTP))
 	for _, to := range []string{"grpc://" + overGRPC, "http://" + overHTTP} {
 		t.Run(to[:4], func(t *testing.T) {
-			tracesOfWaits(t, to, store, c)
+			tracesOfWaits(t, to, store.address, c)
 		})
 	}
 }
