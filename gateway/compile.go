@@ -141,7 +141,12 @@ func (c *compiler) openAccessLog() error {
 	}
 	key := fmt.Sprintf("access_log %q %q", a.To, a.Format)
 	log, err := lifetime.Hold(&c.g.pool, c.s.scope, key, func() (*telemetry.AccessLog, func(), error) {
-		l, err := telemetry.NewAccessLog(telemetry.AccessConfig{To: a.To, Format: a.Format})
+		l, err := telemetry.NewAccessLog(telemetry.AccessConfig{To: a.To, Format: a.Format, Lost: func(records uint64, err error) {
+			if err == nil {
+				err = errors.New("the sink is too slow")
+			}
+			c.g.log.Error("access records are lost; requests go on", "records", records, "to", a.To, "error", err)
+		}})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -16,7 +16,8 @@ type pump struct {
 	body     exchange.Body
 	rest     []byte        // a piece that the windows had no room for
 	finished chan struct{} // has room for one
-	sent     atomic.Int64  // when it ended, in nanoseconds; 0: it runs
+	begun    time.Time     // with a monotonic clock, which does not jump
+	sent     atomic.Int64  // nanoseconds from then until it ended; 0: it runs
 	moved    atomic.Int64  // pieces
 }
 
@@ -29,6 +30,7 @@ func (p *pump) start(k *call, rest []byte) {
 		p.finished = make(chan struct{}, 1)
 	}
 	p.running, p.body, p.rest = true, k.x.Request.Body, rest
+	p.begun = time.Now()
 	p.sent.Store(0)
 	go p.run(k)
 }
@@ -42,12 +44,12 @@ func (p *pump) ended() (at time.Time, sending bool) {
 	if n == 0 {
 		return at, true
 	}
-	return time.Unix(0, n), false
+	return p.begun.Add(time.Duration(n)), false
 }
 
 func (p *pump) run(k *call) {
 	err := p.send(k)
-	p.sent.Store(time.Now().UnixNano())
+	p.sent.Store(max(int64(time.Since(p.begun)), 1))
 	if err != nil {
 		k.in.fail(err)
 	}

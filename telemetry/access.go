@@ -14,6 +14,8 @@ const (
 	batchSize  = 64 << 10               // bytes of one write
 	flushAfter = 200 * time.Millisecond // the longest that a record waits for its batch to fill
 	closeAfter = 2 * time.Second        // the longest that Close waits for a stalled sink
+	lostSoon   = time.Second            // after the first loss it is reported
+	lostAgain  = time.Minute            // and then at most that often
 	keepFree   = 4                      // empty batches that are kept for reuse
 )
 
@@ -23,6 +25,11 @@ type AccessConfig struct {
 	Format string        // "json" (also "") or "text"
 	Queue  int           // bytes that may wait for the sink before records are dropped; 0: 4 MiB
 	Flush  time.Duration // how long a record waits for its batch to fill; 0: 200 ms
+
+	// Lost is told how many records were lost since it was told last, and the
+	// error of the last write: a second after a loss, at most once a minute. nil:
+	// nobody is told. It is called on a goroutine of its own.
+	Lost func(records uint64, err error)
 }
 
 // AccessLog writes one line for each exchange. Its methods are safe for
@@ -32,6 +39,7 @@ type AccessLog struct {
 	reopen  func() (*sink, error) // nil: the sink is not ours to open
 	records sync.Pool             // of *record
 	dropped atomic.Uint64
+	losses  losses
 	flush   time.Duration
 	limit   int // full batches that may wait
 
@@ -79,7 +87,7 @@ func NewAccessLog(c AccessConfig) (*AccessLog, error) {
 
 func newAccessLog(c AccessConfig, s *sink) (*AccessLog, error) {
 	l := &AccessLog{
-		flush: c.Flush,
+		flush: c.Flush, losses: losses{tell: c.Lost},
 		limit: max(c.Queue/batchSize, 1),
 		some:  make(chan struct{}, 1),
 		more:  make(chan struct{}, 1),
@@ -127,7 +135,7 @@ func (l *AccessLog) put(line []byte) {
 	}
 	if l.closed || len(l.open)+len(line) > batchSize {
 		l.mu.Unlock()
-		l.dropped.Add(1)
+		l.lose(1)
 		return
 	}
 	first := len(l.open) == 0

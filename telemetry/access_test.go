@@ -373,3 +373,36 @@ func BenchmarkAccessLogStalled(b *testing.B) {
 	close(resume)
 	l.Close()
 }
+
+// Lost records are told about soon, and then once a minute, however many they are.
+func TestLossesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []string
+		s := &script{write: func(b []byte) (int, error) { return 0, syscall.ENOSPC }}
+		l := open(t, AccessConfig{Lost: func(n uint64, err error) {
+			mu.Lock()
+			told = append(told, fmt.Sprint(n, " ", err))
+			mu.Unlock()
+		}}, s)
+		for range 900 { // a record every 100 ms
+			l.Record(sample(), start)
+			time.Sleep(100 * time.Millisecond)
+		}
+		s.write = nil
+		time.Sleep(5 * time.Minute)
+		l.Close()
+		if len(told) != 3 || !strings.HasSuffix(told[0], "no space left on device") {
+			t.Errorf("told %q", told)
+		}
+		total := 0
+		for _, text := range told {
+			n := 0
+			fmt.Sscan(text, &n)
+			total += n
+		}
+		if total != int(l.Dropped()) || total != 900 {
+			t.Errorf("%d records are told of, %d are lost: %q", total, l.Dropped(), told)
+		}
+	})
+}

@@ -70,7 +70,7 @@ func (l *AccessLog) drain(all bool) {
 			l.current.Swap(next).close()
 			if l.torn != nil {
 				l.torn = nil
-				l.dropped.Add(1)
+				l.lose(1)
 			}
 		}
 		if b == nil {
@@ -112,7 +112,7 @@ func (l *AccessLog) send(b []byte) error {
 	if l.torn != nil {
 		n, err := w.Write(l.torn)
 		if l.torn = l.torn[n:]; err != nil {
-			l.dropped.Add(lines(b))
+			l.lose(lines(b))
 			return err
 		}
 		l.torn = nil
@@ -127,7 +127,7 @@ func (l *AccessLog) send(b []byte) error {
 		l.torn = bytes.Clone(rest[:end])
 		rest = rest[end:]
 	}
-	l.dropped.Add(lines(rest))
+	l.lose(lines(rest))
 	return err
 }
 

@@ -66,10 +66,16 @@ func (a *account) madeByGateway(code string) {
 	a.mu.Unlock()
 }
 
-// line is the account in a line, for who waits.
+// line is the account in a line, for who waits, and what was wrong first.
 func (a *account) line() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first := ""
+	if len(a.problems) > 0 {
+		first = "; first: " + a.problems[0]
+	}
 	return fmt.Sprintf("%d exchanges: %d whole, %d broken off, %d made by the gateway, %d aborted by the client, %d on links of clients that broke; %d reloads; %d mismatches, %d without an answer",
-		a.total.Load(), a.whole.Load(), a.cut.Load(), a.made.Load(), a.aborted.Load(), a.lost.Load(), a.reloads.Load(), a.mismatches.Load(), a.unanswered.Load())
+		a.total.Load(), a.whole.Load(), a.cut.Load(), a.made.Load(), a.aborted.Load(), a.lost.Load(), a.reloads.Load(), a.mismatches.Load(), a.unanswered.Load()) + first
 }
 
 // String is the account in full.

@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// patience is how long a client waits for anything. The gateway's own timeouts
+// patience is how long a client waits for an answer. The gateway's own timeouts
 // are shorter: whoever waits that long has been forgotten.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 // link is how a client reaches the gateway.
 type link struct {
@@ -82,7 +82,6 @@ func (a *account) talkHTTP1(ctx context.Context, l link, next func() (plan, bool
 		if len(batch) == 0 {
 			return
 		}
-		c.SetDeadline(time.Now().Add(patience))
 		var sent sync.WaitGroup
 		sent.Go(func() { sendHTTP1(c, batch) })
 		n := a.answersHTTP1(br, l, batch, c, &before)
@@ -142,6 +141,7 @@ func (a *account) answersHTTP1(br *bufio.Reader, l link, batch []plan, c net.Con
 			}
 			return i
 		}
+		c.SetDeadline(time.Now().Add(patience))
 		r, err := http.ReadResponse(br, &http.Request{Method: p.method})
 		for err == nil && r.StatusCode == http.StatusEarlyHints {
 			if !linksOnly(p, r.Header.Get("Link")) {
@@ -189,8 +189,8 @@ func (a *account) talkHTTP2(ctx context.Context, l link, streams int, next func(
 	all.Wait()
 }
 
-func (a *account) exchangeHTTP2(ctx context.Context, t *http.Transport, l link, p *plan) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (a *account) exchangeHTTP2(all context.Context, t *http.Transport, l link, p *plan) {
+	ctx, cancel := context.WithTimeout(all, patience)
 	defer cancel()
 	abort := rand.IntN(150) == 0
 	if abort {
@@ -222,7 +222,7 @@ func (a *account) exchangeHTTP2(ctx context.Context, t *http.Transport, l link, 
 	resp, err := t.RoundTrip(r)
 	if err != nil {
 		switch {
-		case abort && errors.Is(err, context.Canceled):
+		case (abort || all.Err() != nil) && errors.Is(err, context.Canceled):
 			a.aborted.Add(1)
 		case l.breaks:
 			a.lost.Add(1)

@@ -57,6 +57,9 @@ func planOf(number int) plan {
 	if p.answer == "surplus" {
 		p.size %= 400 // in one packet with the surplus
 	}
+	if p.answer == "cut" {
+		p.size += 2 // there has to be something to cut
+	}
 	return p
 }
 
