@@ -1,0 +1,112 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	grpcstatus "google.golang.org/grpc/status"
+)
+
+// TestFaultsOfGRPC: what breaks is a status to a gRPC client, with the reason in
+// its details, and in time.
+func TestFaultsOfGRPC(t *testing.T) {
+	t.Parallel()
+	s := &shop{
+		unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+			return &testpb.SimpleResponse{Payload: payload(1000)}, nil
+		},
+	}
+	service := s.serve(t)
+	var all sync.WaitGroup
+	for _, f := range []struct {
+		what, toxics string
+		deadline     time.Duration // of the client
+		code         codes.Code
+		reason       string
+		within       time.Duration
+	}{
+		{"a good link", "", time.Minute, codes.OK, "", 0},
+		{"slices", "slicer downstream average_size=20 size_variation=10 delay=10", time.Minute, codes.OK, "", 200},
+		{"nobody listens", "off", time.Minute, codes.Unavailable, "upstream_connect_failed", 0},
+		{"reset", "reset_peer downstream timeout=0", time.Minute, codes.Unavailable, "upstream_reset", 0},
+		{"cut off", "limit_data downstream bytes=300", time.Minute, codes.Unavailable, "", 0},
+		{"answers vanish", "timeout downstream timeout=0", time.Minute, codes.DeadlineExceeded, "upstream_timeout", 1000},
+		{"requests vanish", "timeout upstream timeout=0", time.Minute, codes.DeadlineExceeded, "upstream_timeout", 1000},
+		{"answers vanish, a client in a hurry", "timeout downstream timeout=0", 400 * time.Millisecond, codes.DeadlineExceeded, "", 400},
+	} {
+		link := badLinkTo(t, service)
+		link.set(f.toxics)
+		_, client := calls(t, "services: { shop: { targets: 'grpc://%s', retries: off, timeouts: { response: 1s } } }\nroutes: [{ match: POST /*, to: shop, timeout: 10s }]", link.address)
+		all.Go(func() {
+			call := func(d time.Duration) (*grpcstatus.Status, time.Duration) {
+				ctx, cancel := context.WithTimeout(t.Context(), d)
+				defer cancel()
+				begun := time.Now()
+				_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{})
+				return grpcstatus.Convert(err), time.Since(begun)
+			}
+			st, took := call(f.deadline)
+			reason := ""
+			for _, d := range st.Details() {
+				if info, ok := d.(*errdetails.ErrorInfo); ok {
+					reason = info.Reason
+				}
+			}
+			if st.Code() != f.code || f.reason != "" && reason != f.reason || took > f.within*time.Millisecond+slowMachine {
+				t.Errorf("%s: %v (%s) after %v", f.what, st, reason, took)
+			}
+			link.set("")
+			if !comesTrue(10*time.Second, func() bool { st, _ := call(time.Second); return st.Code() == codes.OK }) {
+				t.Errorf("after %s: no calls", f.what)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// An answer without a grpc-status, or one that ends before its trailers, is no
+// success to a client.
+func TestServicesWithoutGRPCStatus(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		switch r.Header.Get("How") {
+		case "a message and no trailers":
+			w.Write([]byte{0, 0, 0, 0, 0})
+		case "half a message":
+			w.Header().Set("Trailer", "Grpc-Status")
+			w.Write([]byte{0, 0, 0, 0, 9, 1})
+			w.Header().Set("Grpc-Status", "0")
+		case "a reset":
+			w.Write([]byte{0, 0, 0, 0, 0})
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		case "HTML":
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<p>It works</p>")
+		}
+	})}
+	service.Protocols.SetUnencryptedHTTP2(true)
+	go service.Serve(l)
+	defer service.Close()
+	for _, how := range []string{"nothing at all", "a message and no trailers", "half a message", "a reset", "HTML"} {
+		_, client := calls(t, "services: { shop: grpc://%s }\nroutes: [{ match: POST /*, to: shop, timeout: 5s, headers: { request: { set: { How: %q } } } }]", l.Addr(), how)
+		if _, err := client.UnaryCall(t.Context(), &testpb.SimpleRequest{}); grpcstatus.Code(err) == codes.OK || grpcstatus.Code(err) == codes.DeadlineExceeded {
+			t.Errorf("%s: %v", how, err)
+		} else {
+			t.Logf("%s: %v", how, err)
+		}
+	}
+}
