@@ -18,7 +18,6 @@ import (
 // TestFaultsOfGRPC: what breaks is a status to a gRPC client, with the reason in
 // its details, and in time.
 func TestFaultsOfGRPC(t *testing.T) {
-	t.Parallel()
 	s := &shop{
 		unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 			return &testpb.SimpleResponse{Payload: payload(1000)}, nil
@@ -44,7 +43,7 @@ func TestFaultsOfGRPC(t *testing.T) {
 	} {
 		link := badLinkTo(t, service)
 		link.set(f.toxics)
-		_, client := calls(t, "services: { shop: { targets: 'grpc://%s', retries: off, timeouts: { response: 1s } } }\nroutes: [{ match: POST /*, to: shop, timeout: 10s }]", link.address)
+		_, client := calls(t, "services: { shop: { targets: 'grpc://%s', retries: off, timeouts: { response: %v } } }\nroutes: [{ match: POST /*, to: shop, timeout: 10s }]", link.address, calm*time.Second)
 		all.Go(func() {
 			call := func(d time.Duration) (*grpcstatus.Status, time.Duration) {
 				ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -60,7 +59,7 @@ func TestFaultsOfGRPC(t *testing.T) {
 					reason = info.Reason
 				}
 			}
-			if st.Code() != f.code || f.reason != "" && reason != f.reason || took > f.within*time.Millisecond+slowMachine {
+			if st.Code() != f.code || f.reason != "" && reason != f.reason || took > calm*f.within*time.Millisecond+slowMachine {
 				t.Errorf("%s: %v (%s) after %v", f.what, st, reason, took)
 			}
 			link.set("")

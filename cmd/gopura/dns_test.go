@@ -87,7 +87,7 @@ routes: [{ match: /users, to: users }, { match: /never, to: never }]
 		dns.is(fault)
 		asked := dns.asked.Load()
 		eventually(t, "the name is asked for", func() bool { return dns.asked.Load() > asked })
-		for range 10 {
+		for range 4 {
 			if got := ask("/users"); got != "200 0" {
 				t.Errorf("%s: %s", fault, got)
 			}
