@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 )
 
@@ -21,7 +22,11 @@ func TestLessonsNameTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(files, top...) {
+	deeper, err := filepath.Glob(filepath.Join(root, "*/*/*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range slices.Concat(files, top, deeper) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
