@@ -19,6 +19,7 @@ var wallClock = map[string]string{
 	"store/rolling.go":          "windows begin at round times, the same in all gateways",
 	"store/script.go":           "the calendar's, in Redis",
 	"store/redis_link.go":       "what Redis' clock is ahead of ours",
+	"gateway/announced.go":      "how often the log complains",
 	"gateway/debug_token.go":    "the token says until when it is good",
 	"gateway/certificates.go":   "a metric",
 	"gateway/audit.go":          "a budget of records for each second that the log shows",
