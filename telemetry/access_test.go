@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -379,7 +380,13 @@ func TestLossesAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var told []string
-		s := &script{write: func(b []byte) (int, error) { return 0, syscall.ENOSPC }}
+		var room atomic.Bool
+		s := &script{write: func(b []byte) (int, error) {
+			if room.Load() {
+				return len(b), nil
+			}
+			return 0, syscall.ENOSPC
+		}}
 		l := open(t, AccessConfig{Lost: func(n uint64, err error) {
 			mu.Lock()
 			told = append(told, fmt.Sprint(n, " ", err))
@@ -389,9 +396,12 @@ func TestLossesAreTold(t *testing.T) {
 			l.Record(sample(), start)
 			time.Sleep(100 * time.Millisecond)
 		}
-		s.write = nil
+		time.Sleep(time.Second) // the last of them is flushed
+		room.Store(true)
 		time.Sleep(5 * time.Minute)
 		l.Close()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(told) != 3 || !strings.HasSuffix(told[0], "no space left on device") {
 			t.Errorf("told %q", told)
 		}
