@@ -50,7 +50,8 @@ func (p *planned) commitUDP() {
 	l, s := p.l, p.l.http3.Load()
 	switch {
 	case p.udp != nil:
-		s, err := h3.Serve(p.udp, p.h3, h3.Hooks{TLS: l.tls.QUIC("h3"), Enter: l.enterUDP, Client: l.clientUDP, Left: l.leftUDP})
+		key := l.g.options.Sockets.Secret()
+		s, err := h3.Serve(p.udp, p.h3, h3.Hooks{TLS: l.tls.QUIC("h3"), Enter: l.enterUDP, Client: l.clientUDP, Left: l.leftUDP, ResetKey: &key})
 		if err != nil { // nothing in it depends on a configuration
 			l.g.log.Error("HTTP/3 can't be served", "listener", l.name, "error", err)
 			return

@@ -38,6 +38,10 @@ type Hooks struct {
 	Client func(ctx context.Context, state tls.ConnectionState) (*exchange.Client, error)
 	// Left is called once for each client that has entered, when it is gone.
 	Left func(ctx context.Context)
+	// ResetKey is shared with servers that have the address before and after this one. A client whose
+	// connection was one of theirs is told that it is gone (RFC 9000 §10.3), in place of hearing
+	// nothing until it gives up. nil: it is not told.
+	ResetKey *[32]byte
 }
 
 // What one connection may make us hold for requests. A window begins small, and

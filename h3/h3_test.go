@@ -34,6 +34,7 @@ type front struct {
 	t       testing.TB
 	address *net.UDPAddr
 	serve   func(*exchange.Exchange)
+	hooks   Hooks
 	tls     *tls.Config // of clients
 
 	mu      sync.Mutex
@@ -107,9 +108,10 @@ func start(t testing.TB, c Config, serve func(*exchange.Exchange)) *front {
 	}
 	f.address = socket.LocalAddr().(*net.UDPAddr)
 	c.Root = f
-	f.Server, err = Serve(socket, c, Hooks{
-		TLS:   &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h3"}},
-		Enter: func(ctx context.Context, _ netip.AddrPort) (context.Context, bool) { return ctx, true },
+	f.hooks = Hooks{
+		ResetKey: &[32]byte{1},
+		TLS:      &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h3"}},
+		Enter:    func(ctx context.Context, _ netip.AddrPort) (context.Context, bool) { return ctx, true },
 		Client: func(_ context.Context, state tls.ConnectionState) (*exchange.Client, error) {
 			return &exchange.Client{Listener: "main", TLS: &state}, nil
 		},
@@ -118,7 +120,8 @@ func start(t testing.TB, c Config, serve func(*exchange.Exchange)) *front {
 			f.left++
 			f.mu.Unlock()
 		},
-	})
+	}
+	f.Server, err = Serve(socket, c, f.hooks)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func Serve(socket net.PacketConn, c Config, h Hooks) (*Server, error) {
 	s.streams.New = func() any { return newStream() }
 	s.Configure(c)
 	s.quic = &quic.Transport{
-		Conn: socket, ConnContext: s.enter,
+		Conn: socket, ConnContext: s.enter, StatelessResetKey: (*quic.StatelessResetKey)(h.ResetKey),
 		VerifySourceAddress: func(net.Addr) bool { return s.pending.Load() >= retryFrom },
 	}
 	ln, err := s.quic.Listen(h.TLS, &quic.Config{GetConfigForClient: func(*quic.ClientInfo) (*quic.Config, error) { return s.quicConfig(), nil }})

@@ -13,5 +13,7 @@
 // A listening socket that two processes hold is one queue: what the old one has
 // not accepted, the new one accepts. That is not so for UDP, where both would
 // take packets of the other's connections; so the new process opens UDP sockets
-// when the old one is gone.
+// when the old one is gone. What both must know to speak of the same connections is
+// a secret that goes from one to the next (Sockets.Secret), through the pipe by whose end
+// the new one learns that the old one is gone.
 package handover

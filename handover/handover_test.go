@@ -179,3 +179,33 @@ func TestSocketsStayNonBlocking(t *testing.T) {
 		t.Error("accepting does not end with the socket")
 	}
 }
+
+// TestSecretGoesOn: the process that follows has the secret of the one before, once that is gone; a
+// version that left none is no obstacle.
+func TestSecretGoesOn(t *testing.T) {
+	before := new(Sockets)
+	secret := before.Secret()
+	if secret == [32]byte{} || secret != before.Secret() {
+		t.Errorf("secret %x, then %x", secret, before.Secret())
+	}
+	for _, left := range [][]byte{secret[:], nil} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := &Taken{Sockets: &Sockets{followed: true}, gone: r}
+		w.Write(left)
+		gone := make(chan bool)
+		go func() { next.Gone(); close(gone) }()
+		select {
+		case <-gone:
+			t.Error("it does not wait for the end")
+		case <-time.After(20 * time.Millisecond):
+		}
+		w.Close()
+		<-gone
+		if same := next.Secret() == secret; same != (left != nil) || next.UDPTaken() {
+			t.Errorf("left %x: the same %v, UDP taken %v", left, same, next.UDPTaken())
+		}
+	}
+}

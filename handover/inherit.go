@@ -104,11 +104,17 @@ func (t *Taken) Ready() error {
 
 // Gone waits until the process before this one has ended.
 func (t *Taken) Gone() {
+	var left []byte
 	if t.gone != nil {
-		io.Copy(io.Discard, t.gone) // nothing is ever written: it ends when the other end is closed
+		// Its secret, unless it was a version that had none, and then the end, when the kernel closes it.
+		left, _ = io.ReadAll(io.LimitReader(t.gone, int64(len(t.secret))))
+		io.Copy(io.Discard, t.gone)
 		t.gone.Close()
 	}
 	t.mu.Lock()
+	if len(left) == len(t.secret) && t.secret == nil {
+		t.secret = (*[32]byte)(left)
+	}
 	t.followed = false
 	t.mu.Unlock()
 }

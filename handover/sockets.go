@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ type Sockets struct {
 	given    []given
 	open     []*listener
 	followed bool // the process before this one goes on, with its UDP sockets
+	secret   *[32]byte
 }
 
 // given is a socket that came with the process and that nobody has asked for.
@@ -124,6 +126,22 @@ func (s *Sockets) UDPTaken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.followed
+}
+
+// Secret is random, and the same in all processes that follow one another. What the one before
+// has is known when that is gone.
+func (s *Sockets) Secret() (secret [32]byte) {
+	if s == nil {
+		rand.Read(secret[:])
+		return secret
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.secret == nil {
+		s.secret = new([32]byte)
+		rand.Read(s.secret[:])
+	}
+	return *s.secret
 }
 
 func (s *Sockets) forget(l *listener) {

@@ -37,6 +37,11 @@ func (s *Sockets) Start(ctx context.Context, program string, args ...string) (*S
 		return nil, err
 	}
 	defer goneR.Close()
+	secret := s.Secret()
+	if _, err := gone.Write(secret[:]); err != nil { // it fits into the pipe: nobody has to read yet
+		gone.Close()
+		return nil, err
+	}
 
 	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}}
 	for _, fd := range append(fds, int(readyW.Fd()), int(goneR.Fd())) {

@@ -130,11 +130,22 @@ func (p *process) wait() error {
 	p.serve(ctx)
 	cancel() // no reload and no upgrade from here on
 	if p.upgrade.done {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		p.admin.Shutdown(ctx) // probes are the other one's to answer
+		defer p.leaveAdmin()()
 	}
 	return p.stop()
+}
+
+// leaveAdmin leaves the admin listener to the process that serves, and answers those who have
+// asked already. What it returns waits for them.
+func (p *process) leaveAdmin() (wait func()) {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		p.admin.Shutdown(ctx)
+	}()
+	return func() { <-answered }
 }
 
 // serve does what signals say until one, or a new process that serves, says to

@@ -102,13 +102,15 @@ func (g *gateway) reload(n int) error {
 	if err := g.write(n); err != nil {
 		return err
 	}
+	var fault error
 	if n%10 == 0 {
 		if err := os.Rename(g.accessLog(), g.accessLog()+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		syscall.Kill(int(g.pid.Load()), syscall.SIGHUP)
-	} else if _, err := g.ask("POST", "/api/reload"); err != nil && !strings.Contains(err.Error(), "shutting down") {
-		return err // one that shuts down has a successor, which reads the files by itself
+	} else {
+		// An answer may be missing: one that shuts down has a successor, which reads the files by itself.
+		_, fault = g.ask("POST", "/api/reload")
 	}
 	seen := ""
 	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -122,7 +124,7 @@ func (g *gateway) reload(n int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("generation %q is in force a minute later", seen)
+	return fmt.Errorf("generation %q is in force a minute later: %v", seen, fault)
 }
 
 // upgrade hands over to a new process, and returns when the old one is gone.
