@@ -159,14 +159,15 @@ func (s *soak) breakAndHeal(ctx context.Context) {
 // watch takes a sample each second and says now and then how it goes.
 func (s *soak) watch(ctx context.Context) {
 	var before int64
+	last := time.Now()
 	for n := 1; pause(ctx, time.Second); n++ {
 		x, err := s.gateway.sample()
 		if err != nil {
 			continue // between two processes
 		}
 		sent := s.load.sent()
-		x.rate = float64(sent - before)
-		before = sent
+		x.rate = float64(sent-before) / x.at.Sub(last).Seconds()
+		before, last = sent, x.at
 		s.samples = append(s.samples, x)
 		if n%30 == 0 {
 			fmt.Fprintf(s.progress, "%7s  %8d requests, %d wrong, %d expected failures; RSS %.1f MiB, heap %.1f MiB, %.0f goroutines, %.0f descriptors\n",

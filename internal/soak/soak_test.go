@@ -3,14 +3,52 @@ package main
 import (
 	"bytes"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
+
+var built struct {
+	once sync.Once
+	file string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.file != "" {
+		os.RemoveAll(filepath.Dir(built.file))
+	}
+	os.Exit(code)
+}
+
+// binary is the real one, without the race detector, which needs many times the memory.
+func binary(t *testing.T) string {
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "soak-test-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.file = filepath.Join(dir, "gopura")
+		if out, err := exec.Command("go", "build", "-tags", "grpcnotrace", "-o", built.file, "../../cmd/gopura").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.file
+}
 
 // life is a process that is looked at each second: it warms up, and then holds what level says.
 func life(pid int64, from, seconds int, level func(second int) float64) (samples []sample) {
@@ -56,9 +94,8 @@ func TestShortRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
 	}
-	t.Chdir("../..")
 	var out, progress bytes.Buffer
-	r, err := run(t.Context(), options{minutes: 0.1, rate: 120, upgradeEvery: 2500 * time.Millisecond, reloadEvery: 700 * time.Millisecond, faultEvery: 2 * time.Second, progress: &progress, dir: t.TempDir()}, &out)
+	r, err := run(t.Context(), options{minutes: 0.1, rate: 120, upgradeEvery: 2500 * time.Millisecond, reloadEvery: 700 * time.Millisecond, faultEvery: 2 * time.Second, progress: &progress, dir: t.TempDir(), binary: binary(t)}, &out)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}

@@ -61,7 +61,7 @@ func (r *report) draw(w io.Writer) {
 	fmt.Fprint(w, chartStyle)
 	fmt.Fprintf(w, `<rect class="card" x=".5" y=".5" width="%d" height="%d" rx="10"/>`+"\n", chartWidth-1, height-1)
 	text(w, "title", 28, 40, fmt.Sprintf("%.0f minutes under load: %s requests, %d reloads, %d upgrades", r.length.Minutes(), grouped(r.load.sent()), r.reloaded, len(r.upgraded)))
-	text(w, "", 28, 60, fmt.Sprintf("%d wrong answers. Each column: a service behind the gateway is broken and healed. Dashed: a new process takes over.", r.load.wrong()))
+	text(w, "", 28, 60, fmt.Sprintf("%d wrong answers. Shaded: a service behind the gateway is broken. Dashed: a new process takes over.", r.load.wrong()))
 	for i, p := range panels {
 		r.panel(w, headHeight+i*panelStep, p)
 	}
