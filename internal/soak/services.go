@@ -64,7 +64,9 @@ func (t *target) open() error {
 	if err != nil {
 		return err
 	}
-	t.address = ln.Addr().String()
+	if strings.HasSuffix(t.address, ":0") { // the first time: from then on it is that, and others read it
+		t.address = ln.Addr().String()
+	}
 	t.server = &http.Server{Handler: t.handler}
 	go t.server.Serve(ln)
 	return nil
@@ -91,7 +93,8 @@ func (s *services) break_(kind string) {
 
 func (s *services) heal() {
 	for _, t := range s.frail {
-		for t.open() != nil { // somebody has the port as his own for a moment
+		// Somebody may have the port as his own for a moment; if it is for longer, wrong answers tell.
+		for end := time.Now().Add(patience); t.open() != nil && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
