@@ -96,15 +96,35 @@ func (c *client) do(r *http.Request, timeout time.Duration) *response {
 }
 
 // breaking is a request body that fails after some bytes.
-type breaking struct{ io.Reader }
+type breaking struct {
+	io.Reader
+	arrived func() bool
+}
 
 func (b breaking) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err == io.EOF {
-		time.Sleep(100 * time.Millisecond) // what was sent arrives first
+		time.Sleep(100 * time.Millisecond) // what was sent arrives first, also on a busy machine
+		for end := time.Now().Add(3 * time.Second); !b.arrived() && time.Now().Before(end); {
+			time.Sleep(5 * time.Millisecond)
+		}
 		err = errors.New("the script breaks the body off")
 	}
 	return n, err
+}
+
+// arrivals returns what says whether any upstream has received a request since.
+func (r *run) arrivals() func() bool {
+	seen := func() (n int) {
+		for _, u := range r.upstreams {
+			u.mu.Lock()
+			n += len(u.calls)
+			u.mu.Unlock()
+		}
+		return n
+	}
+	before := seen()
+	return func() bool { return seen() > before }
 }
 
 // unsized hides the length of a body, so that it is sent in chunks.
@@ -190,7 +210,7 @@ func (r *run) newRequest(c *client, a args) (*http.Request, error) {
 			if err != nil || n > req.ContentLength {
 				return nil, usage("-break wants a number of bytes of the body")
 			}
-			rd = breaking{bytes.NewReader(body[:n])}
+			rd = breaking{bytes.NewReader(body[:n]), r.arrivals()}
 		}
 		if a.has("chunked") || a.has("trailer") {
 			req.ContentLength, rd = -1, unsized{rd}
