@@ -24,7 +24,7 @@ func (b *Bench) overheads(ctx context.Context, j Job) (Section, error) {
 	s := Section{
 		Title: j.Title + ": latency over the slowest part",
 		Table: Table{Head: []string{"p50, one request at a time", "idle machine", "CPUs kept awake"}},
-		Notes: []string{"The slowest part takes 5 ms; asked for alone, without anything in between, it is the zero of this table. Most of what an idle machine adds is the time in which its CPUs wake up, twice for each process in between."},
+		Notes: []string{"The slowest part takes 5 ms; asked for alone, without anything in between, it is the zero of this table. A plain hop is part of it, whoever makes it: what composing adds is the difference to the row of the slowest part through Gopura."},
 	}
 	urls := []string{"http://" + b.Origin + "/sleep/5ms"}
 	running := make(map[string]*Proxy)
