@@ -11,8 +11,9 @@ import (
 // Difference is one value that is not the same in two configurations. A value
 // that is not there is empty.
 type Difference struct {
-	Path     string `json:"path"` // timeouts.response
-	Old, New string
+	Path string `json:"path"` // timeouts.response
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
 }
 
 // Compare lists where two values of the same type differ: parts of a document,

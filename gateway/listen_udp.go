@@ -50,7 +50,9 @@ func (p *planned) commitUDP() {
 	l, s := p.l, p.l.http3.Load()
 	switch {
 	case p.udp != nil:
-		key := l.g.options.Sockets.Secret()
+		// A key of its own: where another listener took packets of this one's connections, it would tell
+		// anybody who knows of one how to end it (RFC 9000 §21.11).
+		key := l.g.options.Sockets.Secret("reset " + l.name + " " + l.address)
 		s, err := h3.Serve(p.udp, p.h3, h3.Hooks{TLS: l.tls.QUIC("h3"), Enter: l.enterUDP, Client: l.clientUDP, Left: l.leftUDP, ResetKey: &key})
 		if err != nil { // nothing in it depends on a configuration
 			l.g.log.Error("HTTP/3 can't be served", "listener", l.name, "error", err)

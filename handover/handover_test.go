@@ -184,11 +184,14 @@ func TestSocketsStayNonBlocking(t *testing.T) {
 // version that left none is no obstacle.
 func TestSecretGoesOn(t *testing.T) {
 	before := new(Sockets)
-	secret := before.Secret()
-	if secret == [32]byte{} || secret != before.Secret() {
-		t.Errorf("secret %x, then %x", secret, before.Secret())
+	secret, shared := before.Secret("one"), before.shared()
+	if secret == before.Secret("another") {
+		t.Error("two purposes have the same secret")
 	}
-	for _, left := range [][]byte{secret[:], nil} {
+	if secret == [32]byte{} || secret != before.Secret("one") {
+		t.Errorf("secret %x, then %x", secret, before.Secret("one"))
+	}
+	for _, left := range [][]byte{shared[:], nil} {
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +207,7 @@ func TestSecretGoesOn(t *testing.T) {
 		}
 		w.Close()
 		<-gone
-		if same := next.Secret() == secret; same != (left != nil) || next.UDPTaken() {
+		if same := next.Secret("one") == secret; same != (left != nil) || next.UDPTaken() {
 			t.Errorf("left %x: the same %v, UDP taken %v", left, same, next.UDPTaken())
 		}
 	}

@@ -2,7 +2,9 @@ package handover
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -128,9 +130,17 @@ func (s *Sockets) UDPTaken() bool {
 	return s.followed
 }
 
-// Secret is random, and the same in all processes that follow one another. What the one before
-// has is known when that is gone.
-func (s *Sockets) Secret() (secret [32]byte) {
+// Secret is random, another one for each purpose, and the same in all processes that follow one
+// another. What the one before has is known when that is gone.
+func (s *Sockets) Secret(purpose string) [32]byte {
+	shared := s.shared()
+	mac := hmac.New(sha256.New, shared[:])
+	mac.Write([]byte(purpose))
+	return [32]byte(mac.Sum(nil))
+}
+
+// shared is what secrets are made of, and what goes from one process to the next.
+func (s *Sockets) shared() (secret [32]byte) {
 	if s == nil {
 		rand.Read(secret[:])
 		return secret

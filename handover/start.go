@@ -37,7 +37,7 @@ func (s *Sockets) Start(ctx context.Context, program string, args ...string) (*S
 		return nil, err
 	}
 	defer goneR.Close()
-	secret := s.Secret()
+	secret := s.shared()
 	if _, err := gone.Write(secret[:]); err != nil { // it fits into the pipe: nobody has to read yet
 		gone.Close()
 		return nil, err

@@ -139,10 +139,11 @@ func (k *storedKeys) ask(x *exchange.Exchange, hash digest, now time.Time, remem
 		}
 		return k.learn(hash, text, found)
 	})
+	failed := err
 	if err != nil {
-		x.EndSpan(span, exchange.IdentityUnavailable.Because(err), 0)
+		failed = exchange.IdentityUnavailable.Because(err)
 	}
-	x.EndSpan(span, nil, 0)
+	x.EndSpan(span, failed, 0)
 	return found, err
 }
 

@@ -301,7 +301,7 @@ func pathsMeet(a, b matcher) bool {
 
 func (m matcher) fits(path string) bool {
 	if m.kept == nil {
-		m.kept = keepRegexp(m.regexp)
+		return keepRegexp(m.regexp).fits(path)
 	}
 	return m.kept.fits(path)
 }

@@ -14,10 +14,11 @@ import (
 // Bounds of what is known of clients. A client that is counted takes 7 KB, all
 // of them 2 MB, for as long as somebody looks.
 const (
-	maxClients = 256
-	lately     = 12  // steps: the last minute, which the list is about
-	kept15     = 180 // steps of a series: 15 minutes
-	decay      = 0.92
+	maxClients  = 256
+	lately      = 12  // steps: the last minute, which the list is about
+	maxSteps    = 180 // of a series: 15 minutes
+	maxIdentity = 256 // bytes of a subject that tell clients apart
+	decay       = 0.92
 )
 
 // Client is what is known of a busy client in the last minute.
@@ -115,7 +116,9 @@ func (c *clients) count(x *exchange.Exchange, now time.Time) {
 		k.client = x.Client.Addr.Addr().Unmap().WithZone("").String()
 	}
 	if x.Identity != nil && !x.Identity.Anonymous {
-		k.identity = x.Identity.Sub
+		if k.identity = x.Identity.Sub; len(k.identity) > maxIdentity {
+			k.identity = strings.Clone(k.identity[:maxIdentity])
+		}
 	}
 	status := x.Response.Status
 	if status == 0 && x.Err != nil {
@@ -163,7 +166,7 @@ func (c *clients) turn(now time.Time) {
 		c.first, c.step = now, now
 	}
 	for n := 0; now.Sub(c.step) >= telemetry.Step; n++ {
-		if c.step = c.step.Add(telemetry.Step); n > kept15 {
+		if c.step = c.step.Add(telemetry.Step); n > maxSteps {
 			*c = clients{}
 			c.first, c.step = now, now
 			return
@@ -176,9 +179,9 @@ func (c *clients) turn(now time.Time) {
 
 // end ends a step.
 func (o *counted) end() {
-	if len(o.ring) == kept15 {
+	if len(o.ring) == maxSteps {
 		copy(o.ring, o.ring[1:])
-		o.ring = o.ring[:kept15-1]
+		o.ring = o.ring[:maxSteps-1]
 	}
 	o.ring = append(o.ring, o.now.sample())
 	o.past[o.steps%lately] = o.now

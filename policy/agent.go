@@ -95,11 +95,11 @@ func (a *agentClient) decide(x *exchange.Exchange, input []byte) (allowed bool, 
 	}
 	span := x.BeginAsk("opa", a.host)
 	defer func() {
+		failed := err
 		if err != nil {
-			x.EndSpan(span, exchange.DecisionUnavailable.Because(err), 0)
-			return
+			failed = exchange.DecisionUnavailable.Because(err)
 		}
-		x.EndSpan(span, nil, 0)
+		x.EndSpan(span, failed, 0)
 	}()
 	f := a.flights[key]
 	if f == nil {

@@ -5,7 +5,7 @@ import { pace, usePoll } from '../live.js'
 import { go, href, stay } from '../place.js'
 import { count, ms, share, span, whole } from '../format.js'
 import { Grid, useSorted } from '../parts/grid.js'
-import { Charts, useSparks, ValueTiles } from '../parts/numbers.js'
+import { Charts, latencyColumns, useSparks, ValueTiles } from '../parts/numbers.js'
 import { Choice, Empty, Facts, Head, Search, Waiting } from '../parts/parts.js'
 
 export function ClientsPage({ place }) {
@@ -14,26 +14,26 @@ export function ClientsPage({ place }) {
   const [sort, setSort] = useState(null)
   const term = (place.query.get('q') || '').trim().toLowerCase()
   const list = (poll.data && poll.data.clients) || []
-  const rows = useMemo(() => list.filter((c) => !term || (c.client + ' ' + (c.identity || '')).toLowerCase().includes(term)), [poll.data, term])
+  const rows = useMemo(() => list.filter((c) => !term || (c.client + ' ' + (c.identity || '')).toLowerCase().includes(term)).map((c) => ({ ...c, v: c })), [poll.data, term])
   const [spark, seen] = useSparks((c) => c.id)
   if (place.name != null) return html`<${Waiting} poll=${poll}><${One} id=${place.name} c=${list.find((c) => c.id === place.name)} seconds=${poll.data && poll.data.seconds}/><//>`
   const most = Math.max(1e-9, ...list.map((c) => c.rate || 0))
   const columns = [
-    { title: 'Client', width: 'minmax(160px, 1fr)', sort: (c) => c.client, of: (c) => html`<span class="mono">${c.client}</span>` },
-    { title: 'Identity', width: 'minmax(120px, 1fr)', sort: (c) => c.identity || '', of: (c) => c.identity || html`<span class="faint">not known</span>` },
+    { title: 'Client', width: 'minmax(120px, 1fr)', sort: (c) => c.client, of: (c) => html`<span class="mono">${c.client}</span>` },
+    { title: 'Identity', width: 'minmax(90px, 1fr)', sort: (c) => c.identity || '', of: (c) => c.identity || html`<span class="faint">not known</span>` },
     spark,
-    { title: 'Share', width: 'minmax(60px, .7fr)', of: (c) => html`<svg class="bar" width="100%" height="6" aria-hidden="true"><rect width="100%" height="6" rx="3" fill="var(--sunken)"/><rect width=${(100 * (c.rate || 0) / most).toFixed(1) + '%'} height="6" rx="3" fill="var(--s1)"/></svg>` },
+    { title: 'Share', width: 'minmax(40px, .6fr)', of: (c) => html`<svg class="bar" width="100%" height="6" aria-hidden="true"><rect width="100%" height="6" rx="3" fill="var(--sunken)"/><rect width=${(100 * (c.rate || 0) / most).toFixed(1) + '%'} height="6" rx="3" fill="var(--s1)"/></svg>` },
     { title: 'Requests/s', width: '92px', num: true, sort: (c) => c.rate, of: (c) => count(c.rate) },
-    { title: 'Requests', width: '84px', num: true, sort: (c) => c.requests, of: (c) => whole(c.requests) },
-    { title: 'Errors', width: '70px', num: true, sort: (c) => c.errors, of: (c) => (c.errors ? html`<span class="bad">${share(c.errors, c.requests)}</span>` : html`<span class="faint">0 %</span>`) },
-    ...['p50', 'p95', 'p99'].map((p) => ({ title: p, width: '66px', num: true, sort: (c) => c[p + '_ms'], of: (c) => ms(c[p + '_ms']) })),
-    { title: 'Limited', width: '76px', num: true, sort: (c) => c.limited, of: (c) => (c.limited ? html`<span class="warn">${whole(c.limited)}</span>` : html`<span class="faint">0</span>`) },
+    { title: 'Requests', width: '72px', num: true, sort: (c) => c.requests, of: (c) => whole(c.requests) },
+    { title: 'Errors', width: '60px', num: true, sort: (c) => c.errors, of: (c) => (c.errors ? html`<span class="bad">${share(c.errors, c.requests)}</span>` : html`<span class="faint">0 %</span>`) },
+    ...latencyColumns,
+    { title: 'Limited', width: '62px', num: true, sort: (c) => c.limited, of: (c) => (c.limited ? html`<span class="warn">${whole(c.limited)}</span>` : html`<span class="faint">0</span>`) },
   ]
   const sorted = useSorted(rows, columns, sort)
   return html`<${Head} title="Clients"><span class="muted" role="status">${poll.data && `counted for ${span(poll.data.seconds)}`}</span>
       <${Choice} label="The most of" value=${by} options=${[['requests', 'Most requests'], ['errors', 'Most errors'], ['limited', 'Most limited'], ['p99_ms', 'Slowest']]} onPick=${(v) => stay({ by: v === 'requests' ? '' : v })}/>
       <${Search} label="Filter by address or identity" value=${place.query.get('q') || ''} onInput=${(q) => stay({ q })}/><//>
-    <${Waiting} poll=${poll}><div class="page fill"><${Grid} label="Clients" rows=${sorted} columns=${columns} keyOf=${(c) => c.client + '\n' + (c.identity || '')} sort=${sort} onSort=${setSort} onRange=${seen} least=${960}
+    <${Waiting} poll=${poll}><div class="page fill"><${Grid} label="Clients" rows=${sorted} columns=${columns} keyOf=${(c) => c.client + '\n' + (c.identity || '')} sort=${sort} onSort=${setSort} onRange=${seen} least=${1016}
       onOpen=${(c) => go('clients', c.id)}
       empty=${html`<${Empty} title=${term ? 'No client fits' : 'Nobody has asked yet'}><p>Clients are counted while somebody looks at this page, and for a minute after: the busiest are found with a bounded amount of memory, so their numbers are close estimates.</p><//>`}/></div><//>`
 }

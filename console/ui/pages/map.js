@@ -36,8 +36,9 @@ function MapView({ topology, traffic, error, services, filter, at }) {
   const ref = useRef()
   const [[width, tall], setSize] = useState([0, 0])
   useEffect(() => {
-    const o = new ResizeObserver(() => setSize([ref.current.clientWidth - 48, ref.current.clientHeight - 26]))
-    o.observe(ref.current)
+    const el = ref.current // which the last notice, as the page is left, may outlive
+    const o = new ResizeObserver(() => setSize([el.clientWidth - 48, el.clientHeight - 26]))
+    o.observe(el)
     return () => o.disconnect()
   }, [])
   // Which boxes are the busiest is decided when the picture is made, not at
