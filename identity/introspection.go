@@ -34,6 +34,7 @@ type Introspection struct {
 	Entries  int           `yaml:"cache_entries" default:"10000" min:"100" max:"1000000" doc:"How many tokens are remembered."`
 	Audience string        `yaml:"audience" doc:"What aud must be or have in it."`
 	Issuer   string        `yaml:"issuer" doc:"What iss must be."`
+	Binding  string        `yaml:"binding" enum:"verify,require,ignore" default:"verify" doc:"Tokens that are bound to a client's certificate (cnf, RFC 8705). verify: they are good over connections with that certificate only; require: others are refused; ignore: for a gateway behind something that ends TLS itself."`
 	Forward  bool          `yaml:"forward" default:"true" doc:"Leave the Authorization field in the request for the service."`
 }
 
@@ -121,7 +122,11 @@ func (i *introspection) Identify(x *exchange.Exchange) (*exchange.Identity, erro
 		return nil, exchange.IdentityUnavailable.Because(err)
 	case id == nil:
 		return nil, exchange.IdentityInvalid.Because(errInactive)
-	case !i.settings.Forward:
+	}
+	if err := checkBinding(x, id.Claims, i.settings.Binding); err != nil {
+		return nil, err
+	}
+	if !i.settings.Forward {
 		x.Request.Header.Del("Authorization")
 	}
 	return id, nil

@@ -31,6 +31,7 @@ type JWT struct {
 	Claims     map[string]any  `yaml:"claims" doc:"Claims and what they must say: a value, or a list of which one will do. Of a claim that is a list, one item has to fit."`
 	Type       []string        `yaml:"type" one:"true" doc:"What the header's typ must say, such as at+jwt. Default: JWT, at+jwt or nothing."`
 	Subject    string          `yaml:"subject" default:"sub" doc:"The claim that becomes identity.sub."`
+	Binding    string          `yaml:"binding" enum:"verify,require,ignore" default:"verify" doc:"Tokens that are bound to a client's certificate (cnf, RFC 8705). verify: they are good over connections with that certificate only; require: others are refused; ignore: for a gateway behind something that ends TLS itself."`
 	Leeway     config.Duration `yaml:"leeway" default:"30s" max:"60s" doc:"How far clocks may differ."`
 	Refresh    config.Duration `yaml:"refresh" default:"1h" min:"1m" max:"1d" doc:"How old published keys may become before they are fetched again; the issuer may ask for less, down to a minute."`
 	Cooldown   config.Duration `yaml:"cooldown" default:"10s" min:"1s" max:"10m" doc:"A token with an unknown key makes the gateway ask the issuer at most this often."`
@@ -63,7 +64,7 @@ func (s *JWT) Compile(env *Env) (Source, error) {
 	}
 	return &jwtSource{
 		name: env.Name, places: places, algorithms: c.allowed, strip: s.Strip, subject: s.Subject, rules: c.rules, now: env.Now, jwtState: state,
-		bearer: "Bearer realm=" + quoted(env.Name),
+		binding: s.Binding, bearer: "Bearer realm=" + quoted(env.Name),
 	}, nil
 }
 

@@ -20,6 +20,7 @@ type jwtSource struct {
 	strip      bool
 	subject    string
 	rules      rules
+	binding    string
 	bearer     string // the challenge
 	now        func() time.Time
 }
@@ -39,6 +40,9 @@ func (s *jwtSource) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
 		if id, err = s.verify(x, string(text), now); err != nil {
 			return nil, err
 		}
+	}
+	if err := checkBinding(x, id.Claims, s.binding); err != nil {
+		return nil, err
 	}
 	if s.strip || at.kind == inQuery {
 		at.drop(x)

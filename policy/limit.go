@@ -67,7 +67,11 @@ func (s *Limit) Compile(env *Env) (exchange.Middleware, error) {
 		c.key(r.Rate, r.RatePos, r.Key, r.KeyPos)
 		c.cost(r.Cost, r.CostPos, r.CostHeader)
 		c.meter.base = c.rate(r, "", r.Rate, r.Burst, r.RatePos)
-		c.plans(r)
+		if c.by(r.By, r.ByPos, len(r.Plans)) {
+			for _, p := range r.Plans {
+				c.plan(p.Name, p.Off, p.Rate, p.Pos, func() *grade { return c.rate(r, p.Name, p.Rate, p.Burst, p.Pos) })
+			}
+		}
 		c.queue(r.Queue)
 	}
 	return c.middleware()
@@ -85,32 +89,36 @@ func (c *meterCompiler) rate(r *LimitRule, plan string, a Allowance, burst int64
 	return &grade{limiter: l, stated: stated(c.meter.shown, a.Count, a.Per)}
 }
 
-func (c *meterCompiler) plans(r *LimitRule) {
+// by compiles what says which plan a request has; false: there are no plans.
+func (c *meterCompiler) by(text string, pos config.Pos, plans int) bool {
 	switch {
-	case r.By == "" && len(r.Plans) == 0:
-		return
-	case r.By == "":
-		c.fault("plans", r.Pos, "", fmt.Errorf("say by what the plan is known: by: jwt.plan"))
-		return
-	case len(r.Plans) == 0:
-		c.fault("by", r.ByPos, "", fmt.Errorf("there are no plans"))
-		return
+	case text == "" && plans == 0:
+		return false
+	case text == "":
+		c.fault("plans", c.pos, "", fmt.Errorf("say by what the plan is known: by: jwt.plan"))
+		return false
+	case plans == 0:
+		c.fault("by", pos, "", fmt.Errorf("there are no plans"))
+		return false
 	}
-	p, err := c.env.Expr.Compile(r.By, expr.String)
+	p, err := c.env.Expr.Compile(text, expr.String)
 	if err != nil {
-		c.fault("by", r.ByPos, r.By, err)
-		return
+		c.fault("by", pos, text, err)
+		return false
 	}
 	c.meter.by, c.meter.plans = p, map[string]*grade{}
-	for _, plan := range r.Plans {
-		if plan.Off {
-			c.meter.plans[plan.Name] = nil
-			continue
-		}
-		if plan.Rate.Key != "" {
-			c.fault("plans."+plan.Name, plan.Pos, "", fmt.Errorf("all plans are counted by the key of the limit"))
-		}
-		c.meter.plans[plan.Name] = c.rate(r, plan.Name, plan.Rate, plan.Burst, plan.Pos)
+	return true
+}
+
+// plan notes what one plan may have, which open opens.
+func (c *meterCompiler) plan(name string, off bool, a Allowance, pos config.Pos, open func() *grade) {
+	switch {
+	case off:
+		c.meter.plans[name] = nil
+	case a.Key != "":
+		c.fault("plans."+name, pos, "", fmt.Errorf("all plans are counted by the key of the %s", c.policy))
+	default:
+		c.meter.plans[name] = open()
 	}
 }
 
@@ -129,65 +137,6 @@ func WithGlobal(own, defaults any) any {
 		}
 	}
 	return &all
-}
-
-const quotaDoc = "Lets so much pass in a time, `1000/day per identity.sub`, and refuses the rest with 429 (quota_exceeded) and Retry-After. " +
-	"The time is rolling: what was used comes back as much later, to a sixteenth of it; or that of the calendar. " +
-	"A fact that is not there is the client's address instead; an address of IPv6 counts by its /64."
-
-// Quota is the settings of quota: one rule, or a list.
-type Quota []QuotaRule
-
-// QuotaRule is one quota.
-type QuotaRule struct {
-	Pos        config.Pos `yaml:"-"`
-	Limit      Allowance  `yaml:"limit" short:"true" required:"true" doc:"How much, and by what it is counted: 1000/day per identity.sub. Also per week and month."`
-	LimitPos   config.Pos `yaml:"-"`
-	Key        []string   `yaml:"key" one:"true" doc:"By what it is counted, in place of per: an expression over the facts of the request, or several."`
-	KeyPos     config.Pos `yaml:"-"`
-	Cost       string     `yaml:"cost" doc:"What a request costs, an expression: a whole number, 0 or more; anything else counts as 1. Default: 1."`
-	CostPos    config.Pos `yaml:"-"`
-	CostHeader string     `yaml:"cost_header" doc:"A response field in which the service says what the request did cost. It is counted after the fact and not passed on."`
-	Calendar   bool       `yaml:"calendar" doc:"Begin anew at midnight, on Monday, on the first of the month, or with each part of a day."`
-	Zone       string     `yaml:"zone" default:"UTC" doc:"Whose midnight: Europe/Berlin."`
-	Name       string     `yaml:"name" doc:"What the quota is called, for clients and operators. Routes whose quotas have one name share them."`
-	Store      string     `yaml:"store" enum:"shared,local" default:"shared" doc:"shared: all replicas together, when there is a store; local: each for itself."`
-	Headers    string     `yaml:"headers" enum:"refused,always,off" default:"refused" doc:"On which answers the client is told how much is left: RateLimit, RateLimit-Policy, X-RateLimit-*."`
-	MaxKeys    int        `yaml:"max_keys" default:"1048576" min:"512" max:"67108864" doc:"How many keys are remembered."`
-	Mode       string     `yaml:"mode" default:"enforce" enum:"enforce,shadow" doc:"shadow: count what would be refused, and let it pass."`
-}
-
-// Compile implements Spec.
-func (s *Quota) Compile(env *Env) (exchange.Middleware, error) {
-	c := meterCompiler{env: env, policy: "quota", code: exchange.QuotaExceeded}
-	if len(*s) > maxRules {
-		return nil, &Fault{Pos: (*s)[maxRules].Pos, Err: fmt.Errorf("more than %d quotas", maxRules)}
-	}
-	for i := range *s {
-		r := &(*s)[i]
-		c.begin(i, len(*s), r.Name, "", r.Mode, r.Headers, r.Pos)
-		c.key(r.Limit, r.LimitPos, r.Key, r.KeyPos)
-		c.cost(r.Cost, r.CostPos, r.CostHeader)
-		c.meter.base = c.window(r)
-	}
-	return c.middleware()
-}
-
-func (c *meterCompiler) window(r *QuotaRule) *grade {
-	w := store.Window{Count: r.Limit.Count, Per: r.Limit.Per, Calendar: r.Calendar}
-	var err error
-	if w.Zone, err = loadZone(r.Zone); err != nil {
-		c.fault("zone", r.Pos, "", err)
-		return nil
-	}
-	l, err := c.open(r.Store, "", fmt.Sprint(w.Count, w.Per, w.Calendar, w.Zone, r.MaxKeys), func(s store.Store, name string) (store.Limiter, error) {
-		return s.Window(name, w, store.LimiterOptions{MaxKeys: r.MaxKeys})
-	})
-	if err != nil {
-		c.fault("limit", r.LimitPos, "", err)
-		return nil
-	}
-	return &grade{limiter: l, stated: stated(c.meter.shown, w.Count, w.Per)}
 }
 
 // meterCompiler compiles the rules of a limit or a quota, one after the other.
