@@ -141,8 +141,9 @@ func (b *basic) verify(x *exchange.Exchange, name, password string) (*exchange.I
 	}
 	// The digest covers name and password: only those who said both the same
 	// share an answer.
+	from := x.Client.Addr.Addr() // before the flight, which may outlast the exchange
 	right, err := b.state.flights.do(x.Context(), key, func() (bool, error) {
-		if err := b.hashing.take(context.Background()); err != nil {
+		if err := b.hashing.take(context.Background(), from); err != nil {
 			return false, err
 		}
 		defer b.hashing.leave()

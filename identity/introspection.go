@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -114,7 +115,8 @@ func (i *introspection) Identify(x *exchange.Exchange) (*exchange.Identity, erro
 	id, ok := i.state.said.get(key, now)
 	if !ok {
 		a := inquire(x, i.name, i.address)
-		id, err = i.state.flights.do(x.Context(), key, func() (*exchange.Identity, error) { return i.ask(a.in(context.Background()), token, key) })
+		from := x.Client.Addr.Addr() // before the flight, which may outlast the exchange
+		id, err = i.state.flights.do(x.Context(), key, func() (*exchange.Identity, error) { return i.ask(a.in(context.Background()), from, token, key) })
 		a.over(err)
 	}
 	switch {
@@ -134,10 +136,10 @@ func (i *introspection) Identify(x *exchange.Exchange) (*exchange.Identity, erro
 
 // ask asks the server about a token and remembers what it says. No identity and
 // no error: the token is not active, or not for us.
-func (i *introspection) ask(ctx context.Context, token string, key digest) (*exchange.Identity, error) {
+func (i *introspection) ask(ctx context.Context, from netip.Addr, token string, key digest) (*exchange.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.settings.Timeout)
 	defer cancel()
-	if err := i.state.calls.take(ctx); err != nil {
+	if err := i.state.calls.take(ctx, from); err != nil {
 		return nil, err
 	}
 	defer i.state.calls.leave()

@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"net/netip"
-	"sync"
 	"time"
 )
 
@@ -18,21 +17,19 @@ const (
 
 // keyGuard bounds the lookups of keys that are not remembered, which anybody can
 // cause by making keys up: in a second, at the same time, and for each client.
-// One client has half of everything at most, so that keys which others show for
-// the first time are found while it tries.
+// One client has half of those of a second at most, and waits only for its own,
+// so that keys which others show for the first time are found while it tries.
 type keyGuard struct {
-	rate    float64
-	all     meter
-	each    *memory[netip.Prefix, *meter]
-	slots   *slots
-	mu      sync.Mutex
-	waiting map[netip.Prefix]int // lookups that are under way or wait
+	rate  float64
+	all   meter
+	each  *memory[netip.Prefix, *meter]
+	slots *slots
 }
 
 func newKeyGuard(rate int, wait time.Duration) *keyGuard {
 	return &keyGuard{
 		rate: float64(rate), all: meter{rate: float64(rate)}, each: newMemory[netip.Prefix, *meter](maxSeekers),
-		slots: newSlots(maxLookups, maxLookupQueue, wait), waiting: map[netip.Prefix]int{},
+		slots: newSlots(maxLookups, maxLookupQueue, wait),
 	}
 }
 
@@ -48,27 +45,10 @@ func (g *keyGuard) enter(ctx context.Context, from netip.Addr, now time.Time) (l
 	if !m.take(now) || !g.all.take(now) {
 		return nil, errTooMuch
 	}
-	g.mu.Lock()
-	busy := g.waiting[who] >= (maxLookups+maxLookupQueue)/2
-	if !busy {
-		g.waiting[who]++
-	}
-	g.mu.Unlock()
-	if busy {
+	if g.slots.take(ctx, from) != nil {
 		return nil, errTooMuch
 	}
-	out := func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.waiting[who]--; g.waiting[who] == 0 {
-			delete(g.waiting, who)
-		}
-	}
-	if g.slots.take(ctx) != nil {
-		out()
-		return nil, errTooMuch
-	}
-	return func() { g.slots.leave(); out() }, nil
+	return g.slots.leave, nil
 }
 
 // neighbourhood is what one client can choose its address from: of IPv6 a /64.

@@ -80,32 +80,6 @@ func TestFlightsShare(t *testing.T) {
 	})
 }
 
-func TestSlotsBoundWhatRuns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSlots(2, 3, time.Second)
-		var running, most, busy atomic.Int32
-		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() {
-				if s.take(t.Context()) != nil {
-					busy.Add(1)
-					return
-				}
-				defer s.leave()
-				most.Store(max(most.Load(), running.Add(1)))
-				time.Sleep(800 * time.Millisecond)
-				running.Add(-1)
-			})
-			synctest.Wait()
-		}
-		all.Wait()
-		// Two run, two of the three that wait get their turn, one has waited too long.
-		if most.Load() != 2 || busy.Load() != 16 {
-			t.Errorf("%d ran at once, %d were turned away", most.Load(), busy.Load())
-		}
-	})
-}
-
 func TestReplaysRememberExactly(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	r := newReplays(1000)

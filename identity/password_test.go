@@ -4,12 +4,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -187,23 +188,29 @@ func TestBasicHashesOnce(t *testing.T) {
 	step("nobody", "secret", bad, 1)
 }
 
-func TestBasicTakesAsLongForUnknownUsers(t *testing.T) {
-	w := newWorld(t)
-	b := w.compile(&Basic{File: w.file("users", "ada:"+bcrypted(t, "x", 8)+"\nbob:"+bcrypted(t, "y", 8))}).(*basic)
-	median := func(user string) time.Duration {
-		var all []time.Duration
-		for i := range 15 {
-			start := time.Now()
-			expect(t, b, request("GET", "/", basicField(user, fmt.Sprint("wrong", i))), bad)
-			all = append(all, time.Since(start))
+// Whoever tries passwords from one address keeps nobody else waiting for more
+// than a turn.
+func TestBasicTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hash = 100 * time.Millisecond
+		b, _ := countedBasic(t, newWorld(t), hash)
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				x := request("GET", "/", basicField("ada", fmt.Sprint("wrong", i)))
+				x.Client.Addr = netip.MustParseAddrPort("198.51.100.1:1")
+				b.Identify(x)
+			})
 		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
-	known, unknown := median("ada"), median("nobody")
-	if known > 3*unknown || unknown > 3*known {
-		t.Errorf("a known user takes %v, an unknown one %v", known, unknown)
-	}
+		synctest.Wait()
+		x, start := request("GET", "/", basicField("ada", "secret")), time.Now()
+		x.Client.Addr = netip.MustParseAddrPort("198.51.100.2:1")
+		expect(t, b, x, "ada")
+		if waited := time.Since(start); waited > 3*hash {
+			t.Errorf("another client has waited for %v", waited)
+		}
+		all.Wait()
+	})
 }
 
 // However many try, hashing takes no more than its slots, and nobody waits long.
