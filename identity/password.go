@@ -30,6 +30,13 @@ var (
 	errUnknownHash = errors.New("not a bcrypt ($2y$…) or argon2id ($argon2id$…) hash")
 )
 
+// HashPassword makes the hash of a password for a file of users. A password of
+// more than 72 bytes is an error: bcrypt would not look at the rest.
+func HashPassword(password string) (string, error) {
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), 11)
+	return string(hash), err
+}
+
 // parsePasswordHash reads a hash. Its errors don't show it.
 func parsePasswordHash(text string) (passwordHash, error) {
 	switch {

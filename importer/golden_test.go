@@ -11,6 +11,7 @@ import (
 
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/identity"
 	"gopura/importer"
 	"gopura/trial"
 )
@@ -77,7 +78,7 @@ func importFile(t *testing.T, path string, o importer.Options) *importer.Result 
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.ReadFile = os.ReadFile
+	o.ReadFile, o.HashPassword = os.ReadFile, identity.HashPassword
 	o.Output = filepath.Join(filepath.Dir(path), "gopura.yaml")
 	o.Exists = func(name string) bool { _, err := os.Stat(name); return err == nil }
 	r, err := importer.Import(config.Source{Name: path, Data: data}, o)

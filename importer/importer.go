@@ -19,6 +19,8 @@ type Options struct {
 	Output   string            // where the result will stand: file names in it are relative to that
 	ReadFile func(name string) ([]byte, error)
 	Exists   func(name string) bool
+	// HashPassword makes the line of a file of users of a password that the source has in plain; nil: it can't.
+	HashPassword func(password string) (string, error)
 }
 
 // Result is a configuration of ours and what of the source is not in it.

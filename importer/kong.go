@@ -25,6 +25,7 @@ type kong struct {
 	routes    []*kongRoute
 	prefixes  []string
 	consumers []kongConsumer
+	tokens    bool                // the route that is written takes JWTs, whose subjects are not known
 	sources   map[string][]string // identity sources by the settings of a plugin
 }
 
@@ -53,6 +54,9 @@ func fillKong(d *draft, _ config.Source, t *config.Tree) error {
 	}
 	k.plugins = pluginsOf(t)
 	k.readConsumers()
+	if k.uses("basic-auth") {
+		k.writeUsers()
+	}
 	for _, s := range t.List("services") {
 		k.service(s)
 	}

@@ -2,9 +2,6 @@ package importer
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -67,6 +64,7 @@ func (k *kong) policies(b *block, r *kongRoute) {
 		lists = append(lists, r.service.plugins, k.topLevel(func(p kongPlugin) bool { return p.route == "" && p.service != "" && p.service == service }))
 	}
 	lists = append(lists, k.topLevel(func(p kongPlugin) bool { return p.route == "" && p.service == "" }))
+	k.tokens = slices.ContainsFunc(slices.Concat(lists...), func(p kongPlugin) bool { return p.tree.String("name") == "jwt" && p.tree.Bool(true, "enabled") })
 	for i, list := range lists {
 		for _, p := range list {
 			name := p.tree.String("name")
@@ -102,6 +100,7 @@ func (k *kong) topLevel(choose func(kongPlugin) bool) (list []kongPlugin) {
 // kongPlugins are those that can be translated.
 var kongPlugins = map[string]func(k *kong, b *block, p, c *config.Tree, shared string){
 	"key-auth":              (*kong).keyAuth,
+	"basic-auth":            (*kong).basicAuth,
 	"jwt":                   (*kong).jwt,
 	"acl":                   (*kong).acl,
 	"rate-limiting":         (*kong).rateLimiting,
@@ -141,177 +140,6 @@ func (k *kong) plugin(b *block, p *config.Tree, shared string) {
 		}
 	}
 	k.lose(b, Lost, p.Pos, "plugin "+name, "there is nothing like it, or it is not translated", "")
-}
-
-type kongConsumer struct {
-	tree   *config.Tree
-	name   string
-	groups []string
-}
-
-func (k *kong) readConsumers() {
-	for _, c := range k.tree.List("consumers") {
-		one := kongConsumer{tree: c, name: cmp.Or(c.String("username"), c.String("custom_id"), c.String("id"))}
-		for _, g := range c.List("acls") {
-			one.groups = append(one.groups, g.String("group"))
-		}
-		k.consumers = append(k.consumers, one)
-		for _, p := range c.List("plugins") {
-			k.lose(nil, Lost, p.Pos, "plugin "+p.String("name")+" of consumer "+one.name, "policies are of routes", "a limit takes plans: by and plans")
-		}
-	}
-}
-
-// identify adds sources to the route's identity.
-func (k *kong) identify(b *block, c *config.Tree, sources ...string) {
-	id := b.sub("identity")
-	for _, s := range sources {
-		id.push("accept", s)
-	}
-	if c.String("anonymous") != "" {
-		if !k.identity.has("anonymous") {
-			k.identity.set("anonymous", "anonymous")
-		}
-		id.push("accept", "anonymous")
-	}
-	id.set("forward", mapOf("X-Consumer-Username", "sub"))
-}
-
-func (k *kong) keyAuth(b *block, p, c *config.Tree, _ string) {
-	names := c.Strings("key_names")
-	if names == nil {
-		names = []string{"apikey"}
-	}
-	file := "kong-keys.yaml"
-	if k.files[file] == nil && !k.writeKeys(file) {
-		k.shut(b, p.Pos, "plugin key-auth", "no consumer in this file has a key", "gopura key new makes keys: see identity/api-keys")
-		return
-	}
-	var sources []string
-	for _, name := range names {
-		id := strings.Join([]string{name, c.String("hide_credentials"), c.String("key_in_query")}, " ")
-		if k.sources["key "+id] == nil {
-			s := mapOf("file", file, "header", name)
-			if c.Bool(true, "key_in_query") {
-				s.set("query", name)
-			}
-			if !c.Bool(false, "hide_credentials") {
-				s.set("forward", true)
-			}
-			own := k.unique("identity", slug("keys-"+name, "keys"))
-			k.identity.set(own, mapOf("api_key", s))
-			k.sources["key "+id] = []string{own}
-		}
-		sources = append(sources, k.sources["key "+id]...)
-	}
-	if c.Bool(false, "key_in_body") {
-		k.lose(b, Lost, p.Pos, "key_in_body", "keys are not looked for in bodies", "")
-	}
-	k.identify(b, c, sources...)
-}
-
-// writeKeys writes the file of hashes of the consumers' keys.
-func (k *kong) writeKeys(file string) bool {
-	owners := &block{}
-	for _, c := range k.consumers {
-		o := &block{}
-		if len(c.groups) > 0 {
-			o.set("claims", mapOf("groups", anyList(c.groups)))
-		}
-		for i, cred := range append(c.tree.List("keyauth_credentials"), c.tree.List("key-auth")...) {
-			key := cred.String("key")
-			if len(key) < 8 {
-				k.lose(nil, Lost, cred.Pos, "a key of "+c.name, "it is not in this file, or too short to be one", "gopura key new")
-				continue
-			}
-			sum := sha256.Sum256([]byte(key))
-			o.push("keys", mapOf("id", "kong-"+strconv.Itoa(i+1), "hash", "sha256:"+hex.EncodeToString(sum[:])))
-		}
-		if o.has("keys") {
-			owners.set(c.name, o)
-		}
-	}
-	if len(owners.fields) == 0 {
-		return false
-	}
-	w := &writer{}
-	w.WriteString("# Hashes of the keys of Kong's consumers: the keys themselves are not here.\n")
-	w.field("owners", owners, 0)
-	k.files[file] = []byte(w.String())
-	return true
-}
-
-func anyList(texts []string) []any {
-	list := make([]any, len(texts))
-	for i, t := range texts {
-		list[i] = t
-	}
-	return list
-}
-
-func (k *kong) jwt(b *block, p, c *config.Tree, _ string) {
-	if claim := c.String("key_claim_name"); claim != "" && claim != "iss" {
-		k.shut(b, p.Pos, "plugin jwt", "the claim that names the issuer is iss here, not "+claim, "set up identity by hand")
-		return
-	}
-	if k.sources["jwt"] == nil {
-		k.jwtSources()
-	}
-	if len(k.sources["jwt"]) == 0 {
-		k.shut(b, p.Pos, "plugin jwt", "no consumer in this file has a secret that can be used", "set up identity: { idp: { jwt: … } }")
-		return
-	}
-	k.lose(b, Differs, p.Pos, "plugin jwt", "exp must be there and not be over, whatever claims_to_verify says", "")
-	id := k.sources["jwt"]
-	k.identify(b, c, id...)
-}
-
-func (k *kong) jwtSources() {
-	for _, consumer := range k.consumers {
-		for _, cred := range append(consumer.tree.List("jwt_secrets"), consumer.tree.List("jwt")...) {
-			alg := cmp.Or(cred.String("algorithm"), "HS256")
-			s := mapOf("issuer", cred.String("key"), "audience", "any", "algorithms", alg, "token", []any{"bearer", "query.jwt"})
-			name := k.unique("identity", slug("jwt-"+consumer.name, "jwt"))
-			switch key, secret := cred.String("rsa_public_key"), cred.String("secret"); {
-			case cred.String("key") == "":
-				k.lose(nil, Lost, cred.Pos, "a JWT secret of "+consumer.name, "it has no key, which is the issuer", "")
-				continue
-			case key != "":
-				s.set("keys", key)
-			case strings.HasPrefix(alg, "HS") && len(secret) >= map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}[alg]:
-				file := "secrets/" + name
-				k.files[file] = []byte(secret + "\n")
-				s.set("secret", reference("${file:"+file+"}"))
-			default:
-				k.lose(nil, Lost, cred.Pos, "a JWT secret of "+consumer.name, "the secret is not in this file, or shorter than the hash of "+alg, "agree on a longer one")
-				continue
-			}
-			k.identity.set(name, mapOf("jwt", s))
-			k.sources["jwt"] = append(k.sources["jwt"], name)
-		}
-	}
-}
-
-// acl lets consumers in by their groups, which are known here.
-func (k *kong) acl(b *block, p, c *config.Tree, _ string) {
-	allow, deny := append(c.Strings("allow"), c.Strings("whitelist")...), append(c.Strings("deny"), c.Strings("blacklist")...)
-	var subjects []string
-	for _, consumer := range k.consumers {
-		member := func(list []string) bool {
-			return slices.ContainsFunc(consumer.groups, func(g string) bool { return slices.Contains(list, g) })
-		}
-		if len(allow) > 0 && member(allow) || len(allow) == 0 && !member(deny) {
-			subjects = append(subjects, consumer.name)
-		}
-	}
-	if len(subjects) == 0 || len(k.sources["jwt"]) > 0 {
-		k.shut(b, p.Pos, "plugin acl", "who is in its groups can't be told", "write allow: or roles:")
-		return
-	}
-	if b.get("allow") == nil {
-		b.set("allow", "identity.sub in "+exprList(subjects))
-	}
-	k.lose(b, Differs, p.Pos, "plugin acl", "the members of its groups stand here by name", "the keys have a claim groups: roles: { any: […], claim: groups } does the same")
 }
 
 func (k *kong) rateLimiting(b *block, p, c *config.Tree, shared string) {
@@ -555,7 +383,7 @@ func (d *draft) answer(b *block, kind string, value any) {
 func (k *kong) rest() {
 	for _, f := range k.tree.Map() {
 		switch f.Key {
-		case "_format_version", "_transform", "_info", "_comment", "_workspace", "services", "routes", "upstreams", "plugins", "consumers":
+		case "_format_version", "_transform", "_info", "_comment", "_workspace", "services", "routes", "upstreams", "plugins", "consumers", "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "acls":
 		case "certificates", "snis", "ca_certificates":
 			k.lose(nil, Lost, f.Pos, f.Key, "certificates are files here", "listen: { secure: { address: :443, tls: { certificates: … } } }")
 		default:
@@ -563,9 +391,9 @@ func (k *kong) rest() {
 		}
 	}
 	for _, c := range k.consumers {
-		for _, key := range []string{"basicauth_credentials", "hmacauth_credentials", "oauth2_credentials", "mtls_auth_credentials"} {
+		for _, key := range []string{"hmacauth_credentials", "oauth2_credentials", "mtls_auth_credentials"} {
 			if c := c.tree.Get(key); c != nil {
-				k.lose(nil, Lost, c.Pos, key, "such credentials are not translated", fmt.Sprintf("see identity: %s", map[string]string{"basicauth_credentials": "basic", "hmacauth_credentials": "hmac"}[key]))
+				k.lose(nil, Lost, c.Pos, key, "such credentials are not translated", map[string]string{"hmacauth_credentials": "see identity: hmac"}[key])
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/identity"
 	"gopura/importer"
 )
 
@@ -22,7 +23,7 @@ import (
 var errLost = errors.New("not everything was imported")
 
 func newImport() *cobra.Command {
-	var o importer.Options
+	o := importer.Options{HashPassword: identity.HashPassword}
 	var out, format string
 	var services []string
 	cmd := &cobra.Command{
