@@ -66,6 +66,7 @@ type fileWatch struct {
 	files   func() []string
 	watcher *fsnotify.Watcher // nil where the system has none left: poll
 	folders []string
+	names   map[string]bool // the files, and where links lead
 	sum     [32]byte
 }
 
@@ -89,13 +90,27 @@ func (w *fileWatch) follow() {
 	if w.watcher == nil {
 		return
 	}
+	w.names = map[string]bool{}
 	for _, f := range w.files() {
+		for _, name := range expand(f) {
+			w.names[filepath.Clean(name)] = true
+			if real, err := filepath.EvalSymlinks(name); err == nil {
+				w.names[real] = true
+			}
+		}
 		for _, dir := range []string{f, filepath.Dir(f)} {
 			if s, err := os.Stat(dir); err == nil && s.IsDir() && !slices.Contains(w.folders, dir) && w.watcher.Add(dir) == nil {
 				w.folders = append(w.folders, dir)
 			}
 		}
 	}
+}
+
+// concerns says whether a notice may be about the files. What is written beside
+// them, an access log perhaps, is not; what comes, goes or gets another name may
+// be the link that leads to them.
+func (w *fileWatch) concerns(e fsnotify.Event) bool {
+	return e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0 || w.names[filepath.Clean(e.Name)]
 }
 
 // wait returns after a notice that has settled, or when it is time to look
@@ -115,7 +130,10 @@ func (w *fileWatch) wait(ctx context.Context) bool {
 			return false
 		case <-timer.C:
 			return true
-		case <-events:
+		case e := <-events:
+			if !w.concerns(e) {
+				continue
+			}
 			timer.Reset(min(settle, time.Until(latest)))
 		case <-errs:
 		}

@@ -72,13 +72,16 @@ function Frame({ leave }) {
 function Side({ page, snapshot, leave, help }) {
   const s = snapshot.data
   const problems = s ? (s.warnings || []).length : 0
+  const state = snapshot.error ? 'No answer' : s && s.draining ? 'Draining' : s && s.ready ? 'Serving' : 'Not ready'
+  const nav = useRef()
+  useEffect(() => { const at = nav.current.querySelector('[aria-current=page]'); if (at) at.scrollIntoView({ block: 'nearest', inline: 'nearest' }) }, [page])
   return html`<header class="side">
     <a class="brand" href=${href('map')}><img src="icon.svg" alt=""/><span>Gopura</span></a>
-    <nav aria-label="Pages">${pages.map(([id, title, letter]) => html`<a href=${href(id)} aria-current=${id === page ? 'page' : undefined}><${Icon} name=${id}/><span class="clip">${title}</span>${
+    <nav ref=${nav} aria-label="Pages">${pages.map(([id, title, letter]) => html`<a href=${href(id)} aria-label=${title} title=${title + ' (g ' + letter + ')'} aria-current=${id === page ? 'page' : undefined}><${Icon} name=${id}/><span class="clip">${title}</span>${
       id === 'configuration' && s && (s.last_error || problems > 0) ? html`<span class="mark" title=${s.last_error ? 'the last change was refused' : problems + ' warnings'}><${Shape} state=${s.last_error ? 'bad' : 'warn'} size=${9}/></span>` : html`<kbd aria-hidden="true">g ${letter}</kbd>`}</a>`)}</nav>
     <div class="gap"></div>
     ${s && html`<div class="status">
-      <div class="live"><${Shape} state=${snapshot.error ? 'bad' : s.draining ? 'warn' : 'well'}/>${snapshot.error ? 'No answer' : s.draining ? 'Draining' : s.ready ? 'Serving' : 'Not ready'}</div>
+      <div class="live" title=${state}><${Shape} state=${snapshot.error ? 'bad' : s.draining ? 'warn' : 'well'}/><span>${state}</span></div>
       <div><span>Configuration</span><span title=${s.hash}>${s.generation}</span></div>
       <div><span>Up</span><span>${span((Date.now() - Date.parse(s.started)) / 1000)}</span></div>
       <div><span>Version</span><span class="clip">${s.version}</span></div>

@@ -11,17 +11,20 @@ import { flowOf } from './flow.js'
 
 const nouns = { client: 'Clients', listener: 'Listener', route: 'Route', service: 'Service', target: 'Target' }
 
+const isAttempts = (kind) => kind === 'service' || kind === 'target' // retries count
+
 export function Inspector({ node, model, topology, traffic, states, onClose }) {
   const v = flowOf(traffic, node)
   const state = states(node)
+  const attempts = isAttempts(node.kind)
   const members = node.members && node.members.map((id) => model.byId.get(id))
   return html`<aside class="inspector" aria-label=${nouns[node.kind] + ' ' + node.title}>
     <header><div class="clip"><div class="crumb">${node.members ? 'Together' : nouns[node.kind]}</div><h2 class=${node.members ? '' : 'mono wrap'}>${node.title}</h2></div>
       <button class="plain" aria-label="Close" title="Close (Esc)" data-close onClick=${onClose}><${Icon} name="close"/></button></header>
     <${Facts} of=${[
       ['Health', state && html`<${Health} state=${state}/>`],
-      ['Requests', count(v.rate) + ' /s'],
-      ['Errors', v.rate ? share(v.errors, v.rate) : null],
+      [attempts ? 'Attempts' : 'Requests', count(v.rate) + ' /s'],
+      [attempts ? 'Failed' : 'Errors', v.rate ? share(v.errors, v.rate) : null],
       ['Refused', v.refused ? count(v.refused) + ' /s' : null],
       ['Limited', v.limited ? count(v.limited) + ' /s' : null],
       ['p50 · p95 · p99', v.p50_ms != null ? [v.p50_ms, v.p95_ms, v.p99_ms].map(ms).join(' · ') : null],
@@ -39,7 +42,7 @@ export function Inspector({ node, model, topology, traffic, states, onClose }) {
 function Lines({ id, kind }) {
   const poll = usePoll(query('/api/series', { id, minutes: 5 }), pace.slow / 2)
   const s = poll.data && poll.data.series[0]
-  const rate = useMemo(() => s && [{ name: 'requests/s', values: s.rate, colour: '--s1', fill: true }, { name: 'errors', values: s.errors, colour: '--s4' }], [s])
+  const rate = useMemo(() => s && [{ name: isAttempts(kind) ? 'attempts/s' : 'requests/s', values: s.rate, colour: '--s1', fill: true }, { name: isAttempts(kind) ? 'failed' : 'errors', values: s.errors, colour: '--s4' }], [s, kind])
   const late = useMemo(() => s && s.p99_ms && [{ name: 'p50', values: s.p50_ms, colour: '--s1' }, { name: 'p99', values: s.p99_ms, colour: '--s3' }], [s])
   if (!s) return null
   return html`<${Chart} label="Requests" from=${poll.data.from} step=${poll.data.step_seconds} lines=${rate} height=${96} say=${count}/>
@@ -52,7 +55,7 @@ function Members({ list, traffic }) {
   const kind = list[0].kind
   const rate = (n) => (traffic && traffic.nodes[n.id] ? traffic.nodes[n.id].rate : 0)
   return html`<div class="members"><${Search} label="Filter these" value=${term} onInput=${setTerm}/>
-    <${Grid} label="What stands together" least=${200} height=${32} rows=${rows} keyOf=${(n) => n.id}
+    <${Grid} label="What stands together" height=${32} rows=${rows} keyOf=${(n) => n.id}
       columns=${[{ title: 'Name', of: (n) => html`<${RouteName} name=${n.title}/>` }, { title: '/s', width: '52px', num: true, of: (n) => count(rate(n)) }]}
       onOpen=${(n) => { location.hash = kind === 'route' ? href('routes', n.id.slice(6)) : kind === 'service' ? href('services', n.id.slice(8)) : href('services', n.id.slice(7).split('/')[0]) }}/></div>`
 }

@@ -1,17 +1,17 @@
 // Where the boxes stand: a column each step from the client to the target,
 // each box as near as can be to what leads to it.
 export const columns = ['client', 'listener', 'route', 'service', 'target']
-const share = { client: 104, listener: 176, route: 272, service: 168, target: 206 }
+const share = { client: 100, listener: 176, route: 272, service: 168, target: 206 }
 const top = 34
 
 // layoutOf returns {boxes: id → {x, y, w, h}, width, height, gate, heads}.
 export function layoutOf(model, width, tall) {
   const cols = columns.map((kind) => model.nodes.filter((n) => n.kind === kind))
-  const boxesWide = columns.reduce((sum, k) => sum + share[k], 0)
-  const narrow = Math.max(.74, Math.min(1, (width - 4 * 40) / boxesWide)) // boxes shrink before one has to scroll
-  const widths = columns.map((k) => Math.round(share[k] * narrow))
+  const boxesWide = columns.reduce((sum, k) => sum + share[k], 0) - share.client // whose two words don't get shorter
+  const narrow = Math.max(.72, Math.min(1, (width - share.client - 4 * 36) / boxesWide)) // boxes shrink before one has to scroll
+  const widths = columns.map((k) => (k === 'client' ? share.client : Math.round(share[k] * narrow)))
   const sum = widths.reduce((a, b) => a + b, 0)
-  const w = Math.max(width, sum + 4 * 36)
+  const w = Math.max(width, sum + 4 * 30)
   // What is left goes to the routes, whose names are the longest.
   const spare = w - sum - 4 * Math.min(150, (w - sum) / 4)
   widths[2] += Math.min(spare * .5, 160)

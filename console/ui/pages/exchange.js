@@ -38,21 +38,24 @@ async function explanationOf(r) {
   return send('POST', '/api/explain', ask)
 }
 
-// Known is what the record says for a fact, beside what the rehearsal came to.
+// Known is what the record says for a fact, beside what the rehearsal came to:
+// [name, fact, rehearsed (null: it can't tell), whether they agree].
 function Known({ r, x }) {
   const played = x.answer || {}
+  const names = (list) => [...new Set(list)].sort()
+  const asked = names(r.calls ? r.calls.map((c) => c.service) : r.service ? [r.service] : []), would = names((x.sent || []).map((s) => s.service))
   const rows = [
     ['Route', r.route || 'none', x.route || 'none'],
-    ['Verdict', r.code ? `${r.code}, by the ${r.side}` : 'passed', played.code || 'passed'],
+    ['Verdict', r.code ? `${r.code}, by the ${r.side}` : 'passed', played.code || 'passed', (r.code || '') === (played.code || '')],
     ['Status', String(r.status || 'none'), r.service && !played.code ? null : String(played.status || '')],
-    ['Service', r.service || (r.calls ? r.calls.map((c) => c.service).join(', ') : 'none was asked'), [...new Set((x.sent || []).map((s) => s.service))].join(', ') || 'none would be asked'],
+    ['Service', asked.join(', ') || 'none was asked', would.join(', ') || 'none would be asked', asked.join() === would.join()],
     ['Caller', r.identity ? `${r.sub || '?'} (${r.identity})` : 'not known', null],
     ['Target', r.target, null], ['Attempts', r.attempts > 0 ? String(r.attempts) : null, null],
     ['Took', ms(r.duration_ms) + (r.upstream_ms ? ', the service ' + ms(r.upstream_ms) : ''), null],
     ['Why', r.cause, null],
   ].filter(([, fact]) => fact)
   return html`<p class="kind fact"><b>Fact.</b> What the record of this request says${x.route && r.route && x.route !== r.route ? html`; <b class="warn">the rehearsal takes another route</b>` : ''}.</p>
-    <table class="plain known"><thead><tr><th>What</th><th>Fact</th><th>Rehearsed</th></tr></thead><tbody>${rows.map(([k, fact, other]) => html`<tr><th scope="row">${k}</th><td class="mono">${fact}</td><td class=${'mono ' + (other == null ? 'faint' : other === fact ? 'muted' : 'warn')}>${other == null ? 'can’t be told' : other === fact ? 'the same' : other}</td></tr>`)}</tbody></table>`
+    <table class="plain known"><thead><tr><th>What</th><th>Fact</th><th>Rehearsed</th></tr></thead><tbody>${rows.map(([k, fact, other, same = other === fact]) => html`<tr><th scope="row">${k}</th><td class="mono">${fact}</td><td class=${'mono ' + (other == null ? 'faint' : same ? 'muted' : 'warn')}>${other == null ? 'can’t be told' : same ? 'the same' : other}</td></tr>`)}</tbody></table>`
 }
 
 const known = ['key', 'time', 'id', 'client', 'method', 'host', 'path', 'protocol', 'status', 'code', 'side', 'route', 'service', 'target', 'attempts', 'duration_ms', 'upstream_ms', 'received', 'sent', 'user_agent', 'referer', 'identity', 'sub', 'cause', 'grpc_status', 'calls', 'explanation']

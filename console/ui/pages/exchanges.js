@@ -68,14 +68,14 @@ function useTail(filters, paused) {
 }
 
 const columns = [
-  { title: 'Time', width: '92px', of: (r) => html`<span class="muted">${clock(r.time, true)}</span>` },
-  { title: 'Status', width: '48px', of: (r) => html`<${Status} status=${r.status}/>` },
-  { title: 'Request', width: 'minmax(200px, 2.2fr)', of: (r) => html`<span class="pair" title=${r.method + ' ' + r.path}><span class="method">${r.method}</span><span class="mono clip">${r.path}</span></span>` },
-  { title: 'Route', width: 'minmax(110px, 1.1fr)', of: (r) => html`<span class="muted">${r.route && r.route !== '-' ? r.route : ''}</span>` },
-  { title: 'Service', width: 'minmax(80px, .7fr)', of: (r) => html`<span class="muted">${r.service || (r.calls ? r.calls.length + ' calls' : '')}</span>` },
-  { title: 'Client', width: '118px', of: (r) => html`<span class="muted" title=${r.client}>${r.sub || r.client}</span>` },
-  { title: 'Code', width: 'minmax(70px, .7fr)', of: (r) => (r.code ? html`<span class=${'mono ' + (r.side === 'client' ? 'muted' : 'bad')}>${r.code}</span>` : null) },
-  { title: 'Took', width: '70px', num: true, of: (r) => ms(r.duration_ms) },
+  { title: 'Time', width: '84px', of: (r) => html`<span class="muted">${clock(r.time, true)}</span>` },
+  { title: 'Status', width: '44px', of: (r) => html`<${Status} status=${r.status}/>` },
+  { title: 'Request', width: 'minmax(88px, 2.2fr)', of: (r) => html`<span class="pair" title=${r.method + ' ' + r.path}><span class="method">${r.method}</span><span class="mono clip">${r.path}</span></span>` },
+  { title: 'Route', width: 'minmax(110px, 1.1fr)', drop: 4, of: (r) => html`<span class="muted">${r.route && r.route !== '-' ? r.route : ''}</span>` },
+  { title: 'Service', width: 'minmax(80px, .7fr)', drop: 2, of: (r) => html`<span class="muted">${r.service || (r.calls ? r.calls.length + ' calls' : '')}</span>` },
+  { title: 'Client', width: '118px', drop: 3, of: (r) => html`<span class="muted" title=${r.client}>${r.sub || r.client}</span>` },
+  { title: 'Code', width: 'minmax(70px, .7fr)', drop: 1, of: (r) => (r.code ? html`<span class=${'mono ' + (r.side === 'client' ? 'muted' : 'bad')}>${r.code}</span>` : null) },
+  { title: 'Took', width: '58px', drop: 5, num: true, of: (r) => ms(r.duration_ms) },
 ]
 
 const few = columns.filter((c) => !['Service', 'Client', 'Code'].includes(c.title)) // beside one that is open
@@ -106,7 +106,7 @@ export function ExchangesPage({ place }) {
       </div>
       ${tail.error && html`<${Problem} error=${tail.error} warning=${tail.error.status === 400}/>`}
       <div class=${'split grow' + (open ? ' two' : '')}>
-        <${Grid} label="Exchanges, the newest first" rows=${rows} columns=${open ? few : columns} keyOf=${(r) => r.key} height=${31} stick least=${open ? 420 : 820} chosen=${open && open.key} onOpen=${(r) => setOpen(r)}
+        <${Grid} label="Exchanges, the newest first" rows=${rows} columns=${open ? few : columns} keyOf=${(r) => r.key} height=${31} stick chosen=${open && open.key} onOpen=${(r) => setOpen(r)}
           empty=${html`<${Empty} title=${filtered || term ? 'Nothing like that has passed yet' : 'Waiting for the first exchange'}><p>${filtered || term ? 'All filters must hold. What passes from now on appears here at once.' : 'What passes the gateway appears here as it ends. Nothing is kept when nobody looks.'}</p>${!filtered && html`<p><a href="#/try">Send a request yourself</a></p>`}<//>`}/>
         ${open && html`<${Detail} r=${open} onClose=${() => setOpen(null)}/>`}
       </div>

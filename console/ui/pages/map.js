@@ -49,6 +49,8 @@ function MapView({ topology, traffic, error, services, filter, at }) {
   const states = useMemo(() => statesOf(services), [services])
   const chosen = at && model.nodes.find((n) => n.id === at)
   const lit = useMemo(() => chosen ? reachOf(chosen, model) : null, [chosen && chosen.id, model])
+  // What is chosen stays in sight when its details take room from the map.
+  useEffect(() => { if (chosen && ref.current) { const el = ref.current.querySelector('.node.chosen'); if (el) el.scrollIntoView({ block: 'nearest', inline: 'nearest' }) } }, [chosen && chosen.id, width])
   if (topology.nodes.every((n) => n.kind !== 'route')) return html`<div class="page"><${Nothing}/></div>`
   // Beside many boxes there is no room, and moving them all takes its time: over them.
   return html`<div class=${'map-frame' + (model.nodes.length > 100 ? ' over' : '')}><div class="map-scroll" ref=${ref} tabindex="0" role="region" aria-label="Map of the architecture">
@@ -107,11 +109,13 @@ function Node({ node, box, v, state, lit, chosen }) {
   const m = /^([A-Z|]+) (.*)$/.exec(node.title)
   const sub = node.kind === 'client' ? 'per second' : node.kind === 'target' || node.kind === 'service' ? (state ? state[1] : '') : (node.lines || []).join(' · ')
   const t = tone(v)
+  const name = (m ? m[2] : node.title).replace(/^[a-z]+:\/\//, '')
+  const port = node.kind !== 'route' && /:\d+$/.exec(name) // stays when the rest is cut off: it tells targets apart
   const title = [node.members ? node.lines[0] : node.title, ...(node.members ? [] : node.lines || [])].join('\n')
   return html`<button type="button" class=${`node ${node.kind} is-${t}${node.members ? ' many' : ''}${chosen ? ' chosen' : ''}${lit ? '' : ' out'}`} title=${title} data-node=${node.id}
       aria-pressed=${chosen ? 'true' : 'false'}
       style=${{ left: box.x + 'px', top: box.y + 'px', width: box.w + 'px', height: box.h + 'px' }} onClick=${() => stay({ at: chosen ? '' : node.id })}>
-    <span class="first"><span class="name"><span class="hidden-text">${node.kind} </span>${state && html`<${Shape} state=${state[0]} size=${9}/>`}${m && html`<span class="method">${m[1]}</span>`}<span class=${'clip' + (node.kind === 'service' || node.kind === 'client' || node.members ? '' : ' mono')}>${(m ? m[2] : node.title).replace(/^[a-z]+:\/\//, '')}</span></span>
+    <span class="first"><span class="name"><span class="hidden-text">${node.kind} </span>${state && html`<${Shape} state=${state[0]} size=${9}/>`}${m && html`<span class="method">${m[1]}</span>`}<span class=${'clip' + (node.kind === 'service' || node.kind === 'client' || node.members ? '' : ' mono')}>${port ? name.slice(0, -port[0].length) : name}</span>${port && html`<span class="port mono">${port[0]}</span>`}</span>
     <span class="rate num">${v.rate > 0 && html`${count(v.rate)}<span class="hidden-text"> requests per second</span>`}</span></span>
     <span class="second"><span class="sub clip">${sub}</span>
     <span class=${'late num ' + (t === 'bad' || t === 'warn' ? t : '')}>${node.kind === 'client' ? '' : t === 'bad' || t === 'warn' ? share(v.errors, v.rate) + ' err' : v.p99_ms != null ? ms(v.p99_ms) : ''}</span></span>

@@ -26,14 +26,14 @@ function List({ routes, traffic, place }) {
   const rows = useMemo(() => (routes.data || []).filter((r) => fits(r, term)).map((r) => ({ ...r, v: (traffic && traffic.nodes['route:' + r.name]) || none })), [routes.data, traffic, term])
   const [spark, seen] = useSparks((r) => 'route:' + r.name)
   const columns = [
-    { title: 'Route', width: 'minmax(220px, 2.4fr)', sort: (r) => r.path, of: (r) => html`<${RouteName} name=${r.name} match=${r.match}/>` },
-    { title: 'To', width: 'minmax(90px, 1fr)', sort: (r) => r.to, of: (r) => html`<span class="muted">${r.to}</span>` },
+    { title: 'Route', width: 'minmax(130px, 2.4fr)', sort: (r) => r.path, of: (r) => html`<${RouteName} name=${r.name} match=${r.match}/>` },
+    { title: 'To', width: 'minmax(100px, 1.1fr)', drop: 4, sort: (r) => r.to, of: (r) => html`<span class="muted">${r.to}</span>` },
     spark, ...rateColumns, limitedColumn, ...latencyColumns,
   ]
   const sorted = useSorted(rows, columns, sort)
   return html`<${Head} title="Routes"><span class="muted" role="status">${routes.data && (term ? `${whole(rows.length)} of ${whole(routes.data.length)}` : whole(routes.data.length))}</span>
       <${Search} label="Filter by path, policy, service or file" value=${place.query.get('q') || ''} onInput=${(q) => stay({ q })} placeholder="Filter: path, policy, service …"/><//>
-    <${Waiting} poll=${routes}><div class="page fill"><${Grid} label="Routes" rows=${sorted} columns=${columns} keyOf=${(r) => r.name} sort=${sort} onSort=${setSort} onRange=${seen} least=${960}
+    <${Waiting} poll=${routes}><div class="page fill"><${Grid} label="Routes" rows=${sorted} columns=${columns} keyOf=${(r) => r.name} sort=${sort} onSort=${setSort} onRange=${seen}
       onOpen=${(r) => go('routes', r.name)} empty=${html`<${Empty} title=${term ? 'No route fits' : 'No routes yet'}>${term ? html`<p>Names, paths, policies, services and file names are searched.</p>` : html`<p>Add some to the configuration; they appear here when it is in force.</p>`}<//>`}/></div><//>`
 }
 

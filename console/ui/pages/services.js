@@ -25,18 +25,18 @@ function List({ services, traffic, place }) {
     .map((s) => ({ ...s, state: serviceState(s), v: (traffic && traffic.nodes['service:' + s.name]) || none })), [services.data, traffic, term])
   const [spark, seen] = useSparks((s) => 'service:' + s.name)
   const columns = [
-    { title: 'Service', width: 'minmax(140px, 1.4fr)', sort: (s) => s.name, of: (s) => s.name },
-    { title: 'State', width: 'minmax(120px, 1fr)', sort: (s) => rank[s.state[0]], of: (s) => html`<${Health} state=${s.state}/>` },
-    { title: 'Balance', width: 'minmax(90px, .8fr)', of: (s) => html`<span class="muted">${s.balance.replaceAll('_', ' ')}</span>` },
-    spark, ...rateColumns,
-    { title: 'Retries', width: '70px', num: true, sort: (s) => s.retries, of: (s) => (s.retries ? whole(s.retries) : html`<span class="faint">0</span>`) },
-    { title: 'Turned away', width: '96px', num: true, sort: (s) => s.refused, of: (s) => (s.refused ? html`<span class="warn">${whole(s.refused)}</span>` : html`<span class="faint">0</span>`) },
-    { title: 'In flight', width: '70px', num: true, sort: (s) => s.in_flight, of: (s) => whole(s.in_flight) },
+    { title: 'Service', width: 'minmax(110px, 1.4fr)', sort: (s) => s.name, of: (s) => s.name },
+    { title: 'State', width: 'minmax(110px, 1fr)', sort: (s) => rank[s.state[0]], of: (s) => html`<${Health} state=${s.state}/>` },
+    { title: 'Balance', width: 'minmax(90px, .8fr)', drop: 2, of: (s) => html`<span class="muted">${s.balance.replaceAll('_', ' ')}</span>` },
+    spark, { ...rateColumns[0], title: 'Attempts/s' }, { ...rateColumns[1], title: 'Failed' },
+    { title: 'Retries', width: '70px', drop: 4, num: true, sort: (s) => s.retries, of: (s) => (s.retries ? whole(s.retries) : html`<span class="faint">0</span>`) },
+    { title: 'Turned away', width: '96px', drop: 3, num: true, sort: (s) => s.refused, of: (s) => (s.refused ? html`<span class="warn">${whole(s.refused)}</span>` : html`<span class="faint">0</span>`) },
+    { title: 'In flight', width: '70px', drop: 5, num: true, sort: (s) => s.in_flight, of: (s) => whole(s.in_flight) },
   ]
   const sorted = useSorted(rows, columns, sort)
   return html`<${Head} title="Services"><span class="muted" role="status">${services.data && whole(rows.length)}</span>
       <${Search} label="Filter by name or target" value=${place.query.get('q') || ''} onInput=${(q) => stay({ q })}/><//>
-    <${Waiting} poll=${services}><div class="page fill"><${Grid} label="Services" rows=${sorted} columns=${columns} keyOf=${(s) => s.name} sort=${sort} onSort=${setSort} onRange=${seen} least=${900}
+    <${Waiting} poll=${services}><div class="page fill"><${Grid} label="Services" rows=${sorted} columns=${columns} keyOf=${(s) => s.name} sort=${sort} onSort=${setSort} onRange=${seen}
       onOpen=${(s) => go('services', s.name)} empty=${html`<${Empty} title=${term ? 'No service fits' : 'No services'}><p>A service is what stands behind the gateway: a name, and targets.</p><//>`}/></div><//>`
 }
 
@@ -57,13 +57,13 @@ function One({ name, services, traffic, generation }) {
   const others = (t) => s.targets.filter((x) => x !== t && x.status === 'up').length
   return html`<${Head} title=${s.name} crumb=${html`<a href=${href('services')}>Services</a>`}>
       <${Health} state=${serviceState(s)}/><a class="button" href=${href('exchanges', null, { service: name })}>Watch exchanges</a><a class="button" href=${href('map', null, { at: 'service:' + name })}>On the map</a><//>
-    <div class="page"><${ValueTiles} v=${{ ...v, in_flight: s.in_flight }}/><${Charts} id=${'service:' + name} latency=${false}/>
+    <div class="page"><${ValueTiles} v=${{ ...v, in_flight: s.in_flight }} attempts/><${Charts} id=${'service:' + name} latency=${false} attempts/>
       <section class="card"><header><h2>Targets</h2><span class="muted small">${s.balance.replaceAll('_', ' ')}</span></header><div class="body scroll-x" tabindex="0" role="region" aria-label="Targets"><table class="plain targets">
-        <thead><tr><th>Target</th><th>State</th><th class="num">Weight</th><th class="num">Requests/s</th><th class="num">Errors</th><th class="num">p50</th><th class="num">p99</th><th class="num">In flight</th><th class="num">Connections</th><th><span class="hidden-text">Acts</span></th></tr></thead>
+        <thead><tr><th>Target</th><th>State</th><th class="num">Weight</th><th class="num">Attempts/s</th><th class="num">Failed</th><th class="num">p50</th><th class="num">p99</th><th class="num">In flight</th><th class="num">Connections</th><th><span class="hidden-text">Acts</span></th></tr></thead>
         <tbody>${s.targets.map((t) => html`<${Target} key=${t.address} t=${t} v=${(traffic && traffic.nodes[`target:${name}/${t.address}`]) || none} drain=${() => setAsk(t)} enable=${() => enable(t)}/>`)}</tbody></table></div></section>
       <div class="cols">
         <div class="stack">
-          <section class="card"><header><h2>Since the service is there</h2></header><div class="body"><${Facts} of=${[
+          <section class="card"><header><h2>Since the service began</h2><span class="muted small">after retries</span></header><div class="body"><${Facts} of=${[
             ['Requests', whole(s.requests)], ['Failures', `${whole(s.failures)} (${share(s.failures, s.requests)})`], ['Retries', whole(s.retries)], ['Retries denied by the budget', s.retries_denied ? whole(s.retries_denied) : null], ['Turned away', whole(s.refused)],
             ['Breaker', s.breaker && html`<${Health} state=${[{ closed: 'well', open: 'bad' }[s.breaker.phase] || 'warn', s.breaker.phase.replace('_', ' ')]}/> <span class="muted">${whole(s.breaker.failures)} of ${whole(s.breaker.requests)} failed lately</span>`],
             ['Found by name', s.names && s.names.length ? s.names.map((n) => html`<div><span class="mono">${n.name}</span> <span class="muted">${n.error || n.addresses.length + ' addresses, ' + ago(n.at)}</span></div>`) : null]]}/></div></section>

@@ -56,7 +56,7 @@ export function Chart({ label, from, step, lines, height = 150, say }) {
       ],
       series: [{}, ...lines.map((l) => {
         const c = colour(l.colour)
-        return { label: l.name, stroke: c, width: 1.6, dash: dashes[l.dash], fill: l.fill ? c.replace('rgb(', 'rgba(').replace(')', ', .10)') : undefined, points: { show: false }, spanGaps: false }
+        return { label: l.name, stroke: c, width: 1.6, dash: dashes[l.dash], fill: l.fill ? c.replace('rgb(', 'rgba(').replace(')', ', .10)') : undefined, points: { size: 5, fill: c, show: true, filter: lone }, spanGaps: false }
       })],
       hooks: { setCursor: [(p) => setAt(p.cursor.idx == null ? null : p.cursor.idx)] },
     }, data, el)
@@ -72,6 +72,12 @@ export function Chart({ label, from, step, lines, height = 150, say }) {
     <div ref=${ref} class="chart" role="img" aria-label=${label + ': ' + lines.map((l) => l.name + ' ' + (i < 0 || l.values[i] == null ? 'unknown' : say(l.values[i]))).join(', ')} style=${{ height: height + 'px' }}></div></figure>`
 }
 
+// lone returns the values with nothing on either side, which no line would show.
+function lone(u, series) {
+  const values = u.data[series]
+  return values.flatMap((v, i) => (v != null && values[i - 1] == null && values[i + 1] == null ? [i] : []))
+}
+
 function lastKnown(lines) {
   if (!lines.length) return -1
   for (let i = lines[0].values.length - 1; i >= 0; i--) if (lines.some((l) => l.values[i] != null)) return i
@@ -80,7 +86,7 @@ function lastKnown(lines) {
 
 // Spark is a line so small that it needs no axis.
 export function Spark({ values, width = 84, height = 20, colour = 'var(--s1)' }) {
-  if (!values || values.length < 2) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true"></svg>`
+  if (!values || !values.some((v) => v > 0)) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true"></svg>`
   const list = values.slice(-60)
   const top = Math.max(...list.map((v) => v || 0)) || 1
   const d = list.map((v, i) => (i ? 'L' : 'M') + (i * width / (list.length - 1)).toFixed(1) + ' ' + (height - 1.5 - (v || 0) / top * (height - 3)).toFixed(1)).join('')

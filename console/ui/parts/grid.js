@@ -6,18 +6,20 @@ import { Icon } from './icons.js'
 let ids = 0
 
 // Grid: columns are {title, width (of a grid track), of(row) → cell, sort?(row) → value, num?}.
-// sort is {by, down}. onOpen(row) makes rows clickable. stick keeps what is
+// drop says which columns step back where there is no room, 1 first: what is left
+// out stands on the page that a row opens. sort is {by, down}. onOpen(row) makes rows clickable. stick keeps what is
 // looked at in place while rows are added at the top.
-export function Grid({ label, columns, rows, keyOf, height = 36, sort, onSort, onOpen, chosen, empty, least = 640, stick, onRange, short }) {
+export function Grid({ label, columns: all, rows, keyOf, height = 36, sort, onSort, onOpen, chosen, empty, stick, onRange, short }) {
   const ref = useRef()
   const [id] = useState(() => 'grid' + ++ids)
-  const [view, setView] = useState({ top: 0, size: 800 })
+  const [view, setView] = useState({ top: 0, size: 800, width: 0 })
+  const [columns, least] = fitting(all, view.width || Infinity)
   const [active, setActive] = useState(-1)
   const anchor = useRef(null)
 
   useEffect(() => {
     const el = ref.current
-    const look = () => setView((v) => (v.top === el.scrollTop && v.size === el.clientHeight ? v : { top: el.scrollTop, size: el.clientHeight }))
+    const look = () => setView((v) => (v.top === el.scrollTop && v.size === el.clientHeight && v.width === el.clientWidth ? v : { top: el.scrollTop, size: el.clientHeight, width: el.clientWidth }))
     const o = new ResizeObserver(look)
     o.observe(el)
     el.addEventListener('scroll', look, { passive: true })
@@ -84,6 +86,17 @@ export function Grid({ label, columns, rows, keyOf, height = 36, sort, onSort, o
     })}</div>
     ${rows.length === 0 && empty}
   </div>`
+}
+
+// fitting leaves out columns until the rest has room: [columns, what they need].
+function fitting(columns, width) {
+  const need = (list) => list.reduce((sum, c) => sum + parseInt((c.width || '0').replace('minmax(', ''), 10), 32 + 16 * (list.length - 1))
+  let list = columns
+  for (const c of columns.filter((c) => c.drop).sort((a, b) => a.drop - b.drop)) {
+    if (need(list) <= width) break
+    list = list.filter((x) => x !== c)
+  }
+  return [list, need(list)]
 }
 
 // useSorted sorts rows as sort says; the order of equals stays.
