@@ -139,21 +139,9 @@ func (c *compiler) call(k *call) {
 	k.ask = c.request(env, path, conf.Ask(), part{text: conf.Call, headers: conf.Headers, forward: conf.Forward, body: conf.Body, as: conf.As}, used)
 	k.ask.timeout = conf.Timeout
 	k.needs = used.list()
-	if k.ask.handler != nil && c.Policies != nil && len(conf.Policies) > 0 {
-		if chain, ok := c.Policies(conf, path); !ok {
-			c.failed = true
-		} else if chain != nil {
-			k.ask.handler = chain(k.ask.handler)
-		}
-	}
-	if u := conf.Undo; u != nil {
-		if k.each != nil {
-			c.problem(path+".compensate", "", 0, "let the service undo them all in one call that stands by itself", "a call for each element of a list can't be undone")
-		}
-		undoes := &usage{c: c, into: map[int]bool{}}
-		r := c.request(c.env, path+".compensate", u.Ask(), part{text: u.Call, headers: u.Headers, forward: u.Forward, body: u.Body}, undoes)
-		r.timeout, r.vars = u.Timeout, undoes.list()
-		k.undo = &r
+	c.behind(&k.ask, k.name, conf.Policies, path)
+	if conf.Undo != nil {
+		c.undo(k, path)
 	}
 	for i, name := range conf.After {
 		at := path + ".after[" + strconv.Itoa(i) + "]"
@@ -170,6 +158,43 @@ func (c *compiler) call(k *call) {
 	if c.Observer != nil {
 		k.observe = c.Observer(k.name)
 	}
+}
+
+// behind puts the service that r asks behind the policies of a call.
+func (c *compiler) behind(r *request, name string, list []config.Policy, path string) {
+	if r.handler == nil || c.Policies == nil || len(list) == 0 {
+		return
+	}
+	if chain, ok := c.Policies(name, list, path); !ok {
+		c.failed = true
+	} else if chain != nil {
+		r.handler = chain(r.handler)
+	}
+}
+
+// undo compiles the call that undoes k. It shows the service the credentials
+// that k shows: whoever may do a thing may undo it. Limits of k do not hold for
+// it, since what was let in is to be let out.
+func (c *compiler) undo(k *call, path string) {
+	u := k.conf.Undo
+	if k.each != nil {
+		c.problem(path+".compensate", "", 0, "let the service undo them all in one call that stands by itself", "a call for each element of a list can't be undone")
+	}
+	used := &usage{c: c, into: map[int]bool{}}
+	r := c.request(c.env, path+".compensate", u.Ask(), part{text: u.Call, headers: u.Headers, forward: u.Forward, body: u.Body}, used)
+	r.timeout, r.vars = u.Timeout, used.list()
+	own, at := u.Policies, path+".compensate"
+	if len(own) == 0 && !c.failed && r.service == k.ask.service { // what one service is shown is not for another
+		at = path
+		for _, p := range k.conf.Policies {
+			if p.Name == "credentials" {
+				own = append(own, p)
+			}
+		}
+	}
+	c.behind(&r, k.name+".compensate", own, at)
+	k.undo = &r
+	k.undoBlind = !slices.Contains(r.vars, k.index)
 }
 
 func limitsOf(conf *config.Call) rawjson.Limits {

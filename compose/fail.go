@@ -23,6 +23,9 @@ func (r *run) failure(i int) *exchange.Error {
 	default:
 		e = code.Because(fmt.Errorf("%s: %w", k.name, c.err))
 		e.Detail = sentenceOf(k.name, code, &c.result)
+		if c.unsure && k.undo != nil && !k.undoBlind {
+			e.Detail += " Whether it has changed anything is not known."
+		}
 	}
 	e.Part = k.name
 	return e
@@ -90,6 +93,9 @@ func (r *run) undoAll(e *exchange.Error) *exchange.Error {
 	return e
 }
 
+// errUnread: a default in the place of the result must not say what is undone.
+var errUnread error = exchange.PartInput.Errorf("what to undo stands in an answer that could not be read")
+
 func (r *run) undoOne(k *call) error {
 	now := time.Now()
 	ch := r.open(k, now)
@@ -99,7 +105,10 @@ func (r *run) undoOne(k *call) error {
 	if span != 0 {
 		ch.x.Trace.Span = r.x.SpanOf(span)
 	}
-	err := r.build(ch, k.undo, k.name, "undo", r.vals)
+	var err error = errUnread
+	if k.undoBlind || r.cells[k.index].err == nil {
+		err = r.build(ch, k.undo, k.name, "undo", r.vals)
+	}
 	if err == nil {
 		ch.x.Deadline = now.Add(k.undo.timeout)
 		err = k.undo.handler.Serve(&ch.x)

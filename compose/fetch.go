@@ -21,6 +21,8 @@ type result struct {
 	err      *exchange.Error // it failed
 	skipped  bool            // it was not to be made
 	passing  bool            // the client gets this answer as it is
+	done     bool            // the service says that it has done it, though the answer is of no use
+	unsure   bool            // whether the service has done it, nobody knows
 	status   int
 	requests int
 	target   string // address of the target that answered or was tried last
@@ -219,7 +221,8 @@ func (r *run) send(k *call, c *result, m *memory, ch *child) {
 		ch.x.Trace.Span = r.x.SpanOf(span)
 	}
 	err := k.ask.handler.Serve(&ch.x)
-	if err == nil {
+	answered := err == nil
+	if answered {
 		err = k.receive(c, m, &ch.x)
 	}
 	if span != 0 {
@@ -235,11 +238,27 @@ func (r *run) send(k *call, c *result, m *memory, ch *child) {
 		if cause := ch.x.Cancelled(); cause == errGivenUp {
 			c.err = exchange.PartCancelled.Because(nil)
 		}
+		c.blur(k.conf, &ch.x, answered)
 		return
 	}
-	c.raw = c.value
+	c.raw, c.done = c.value, true
 	if !c.passing {
 		r.reshape(k, c, m)
+	}
+}
+
+// blur notes what a failed call may have done. A service that answers with a
+// status that is not accepted has refused; one that can't be reached, and a
+// refusal of the gateway, did nothing. No answer, and 502 and 504, which say that
+// somebody further on gave none, leave it open.
+func (c *result) blur(conf *config.Call, x *exchange.Exchange, answered bool) {
+	switch {
+	case !answered:
+		c.unsure = x.Reached
+	case within(conf.Accept, c.status):
+		c.done = true
+	default:
+		c.unsure = c.status == 502 || c.status == 504
 	}
 }
 

@@ -14,9 +14,9 @@ type Options struct {
 	// Service returns the entry of a service: balancing, retries and limits
 	// included. Nil: it has a fault that is reported elsewhere.
 	Service func(name string) exchange.Handler
-	// Policies wraps the entry in the policies of a call. False: they have faults,
-	// which are reported. Nil: calls have none.
-	Policies func(c *config.Call, path string) (exchange.Middleware, bool)
+	// Policies compiles the policies of the call of that name. False: they have
+	// faults, which are reported. Nil: calls have none.
+	Policies func(call string, list []config.Policy, path string) (exchange.Middleware, bool)
 	// RPC returns what serves a method of gRPC, package.Service/Method: JSON in,
 	// JSON out, as POST to /package.Service/Method. Nil: there is none.
 	RPC func(service, method string) (exchange.Handler, error)

@@ -23,16 +23,17 @@ type Plan struct {
 
 // call is one call of a plan.
 type call struct {
-	index int
-	name  string
-	conf  *config.Call
-	ask   request
-	undo  *request // nil: nothing to undo
-	when  *expr.Program
-	each  *each // nil: made once
+	index     int
+	name      string
+	conf      *config.Call
+	ask       request
+	undo      *request // nil: nothing to undo
+	undoBlind bool     // it can be undone without its result
+	when      *expr.Program
+	each      *each // nil: made once
 
 	needs []int // calls that it refers to
-	after []int // calls that it is made after, whatever they answer
+	after []int // calls that must have succeeded before
 	next  []int // calls that wait for it
 	waits int   // how many it waits for
 	tail  int   // length of the longest chain of calls that wait for it

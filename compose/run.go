@@ -274,9 +274,22 @@ func (r *run) settle(k *call, c *cell) {
 	default:
 		r.vals[k.index] = c.value
 	}
-	if k.undo != nil && c.err == nil && !c.passing && c.requests > 0 {
+	if k.undo != nil && c.mayHaveHappened(k) {
 		r.undo = append(r.undo, k.index)
 	}
+}
+
+// mayHaveHappened reports whether a call has to be undone when the answer
+// fails. One of which that is not known is undone where no result is needed to
+// say what to undo.
+func (c *result) mayHaveHappened(k *call) bool {
+	switch {
+	case c.err == nil:
+		return !c.passing && c.requests > 0
+	case c.done:
+		return true
+	}
+	return c.unsure && k.undoBlind
 }
 
 // nullValue is the result of a call that has none, to the calls that refer to

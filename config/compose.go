@@ -21,7 +21,7 @@ type Call struct {
 	Forward []string     `yaml:"forward" one:"true" doc:"Header fields of the client's request that it passes on. Nothing else of the client's is, but the request id, trace headers and, derived, Idempotency-Key."`
 	Body    string       `yaml:"body" doc:"A CEL expression over facts, results and body (the client's own, as JSON); its value is sent as JSON."`
 	BodyPos Pos          `yaml:"-"`
-	Undo    *Undo        `yaml:"compensate" doc:"The call that undoes this one when it succeeded and the answer then failed."`
+	Undo    *Undo        `yaml:"compensate" doc:"The call that undoes this one when it succeeded, or may have, and the answer then failed."`
 	Accept  []StatusSpan `yaml:"accept" one:"true" default:"200-299" doc:"The statuses whose body is the result: 200, 2xx, 200-299."`
 	Absent  []StatusSpan `yaml:"absent" one:"true" doc:"Statuses that mean that there is nothing: the result is null, and nothing has failed."`
 	Pass    []StatusSpan `yaml:"pass" one:"true" doc:"Statuses that end the whole: the client gets this status with the service's own body."`
@@ -66,6 +66,10 @@ type Undo struct {
 	Forward []string `yaml:"forward" one:"true" doc:"Header fields of the client's request that it passes on."`
 	Body    string   `yaml:"body" doc:"A CEL expression; its value is sent as JSON."`
 	BodyPos Pos      `yaml:"-"`
+
+	// Left out, the credentials of the call that it undoes hold, where both ask the
+	// same service.
+	Policies []Policy `yaml:"-" only:"credentials"`
 }
 
 // Respond is how the answer is made of the results.

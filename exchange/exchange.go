@@ -38,6 +38,7 @@ type Exchange struct {
 	Service  string        // service that answered or was tried last
 	Target   string        // address of its target
 	Attempts int           // upstream attempts
+	Reached  bool          // one of them may have got the request to a service
 	Start    time.Time     // the first byte of the request was here
 	Now      time.Time     // the latest look at the clock: at the start, at the response head, at the end
 	Deadline time.Time     // end of the whole exchange; zero: none
@@ -191,6 +192,7 @@ func (x *Exchange) Reset() {
 	x.Client, x.Identity = nil, nil
 	x.ID, x.Route, x.Service, x.Target = nil, "", "", ""
 	x.Attempts, x.Upstream, x.Received, x.Sent, x.Err = 0, 0, 0, 0, nil
+	x.Reached = false
 	x.Calls, x.GRPC = x.Calls[:0], GRPCOutcome{}
 	if x.Trace.ID != (TraceID{}) {
 		x.Trace = Trace{}

@@ -26,8 +26,8 @@ func (c *compiler) compose(r *config.Route, env *expr.Env, path string) (*compos
 			faulty = true // the document has said so already
 			return nil
 		},
-		Policies: func(call *config.Call, path string) (exchange.Middleware, bool) {
-			return c.callPolicies(r, call, env, path)
+		Policies: func(call string, list []config.Policy, path string) (exchange.Middleware, bool) {
+			return c.callPolicies(r.Name+" "+call, call, list, env, path)
 		},
 		Problem: func(p compose.Problem) {
 			pos := c.doc.At(p.Path)
@@ -53,11 +53,10 @@ func (c *compiler) compose(r *config.Route, env *expr.Env, path string) (*compos
 
 // callPolicies compiles the policies that one call has for itself, beside those
 // of its service.
-func (c *compiler) callPolicies(r *config.Route, call *config.Call, env *expr.Env, path string) (exchange.Middleware, bool) {
-	owner := &config.Route{Name: r.Name + " " + call.Name}
-	own := c.policyEnv(owner, env, "call "+call.Name)
+func (c *compiler) callPolicies(owner, call string, list []config.Policy, env *expr.Env, path string) (exchange.Middleware, bool) {
+	own := c.policyEnv(&config.Route{Name: owner}, env, "call "+call)
 	own.Call = true
-	chain, faults := policy.Chain(own, call.Policies)
+	chain, faults := policy.Chain(own, list)
 	for _, f := range faults {
 		at := path + "." + f.Policy
 		if f.Path != "" {

@@ -9,14 +9,19 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/reflection"
+	grpcstatus "google.golang.org/grpc/status"
 )
 
 // clock says how much time a call has left.
 type clock struct{ testService }
 
-func (clock) UnaryCall(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+func (clock) UnaryCall(ctx context.Context, q *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+	if q.ResponseSize == 404 {
+		return nil, grpcstatus.Error(codes.NotFound, "there is none")
+	}
 	by, ok := ctx.Deadline()
 	if !ok {
 		return &testpb.SimpleResponse{Hostname: "none"}, nil
@@ -41,11 +46,12 @@ routes:
     compose:
       whole: "t grpc.testing.TestService/UnaryCall"
       short: {call: "t grpc.testing.TestService/UnaryCall", timeout: 500ms}
+      nothing: {call: "t grpc.testing.TestService/UnaryCall {responseSize: 404}", absent: 404}
       stream: "t grpc.testing.TestService/StreamingOutputCall {response_parameters: [{size: 1}, {size: 2}]}"
 `, address))
-	status, body, _ := askJSON(t, "GET", g.url("/both"), "")
-	if status != 200 || !strings.Contains(body, `"stream":[{"payload":{"body":"AA=="}},{"payload":{"body":"AAA="}}]`) && !strings.Contains(body, `"stream":[{"payload":{"body":"AA=="}},`+"\n"+`{"payload":{"body":"AAA="}}]`) {
-		t.Fatalf("%d %s", status, body)
+	code, body, _ := askJSON(t, "GET", g.url("/both"), "")
+	if code != 200 || !strings.Contains(body, `"nothing":null`) || !strings.Contains(body, `"stream":[{"payload":{"body":"AA=="}},{"payload":{"body":"AAA="}}]`) && !strings.Contains(body, `"stream":[{"payload":{"body":"AA=="}},`+"\n"+`{"payload":{"body":"AAA="}}]`) {
+		t.Fatalf("%d %s", code, body)
 	}
 	left := func(part string) int {
 		_, rest, _ := strings.Cut(body, `"`+part+`":{"hostname":"`)

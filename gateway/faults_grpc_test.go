@@ -1,8 +1,10 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -69,6 +71,113 @@ func TestFaultsOfGRPC(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestFaultsOfGRPCStreams: what has come of a stream reaches the client, in order
+// and unchanged; then the call ends, and never with OK.
+func TestFaultsOfGRPCStreams(t *testing.T) {
+	t.Parallel()
+	for _, f := range []struct {
+		what, toxics string
+		timeout      time.Duration // of the route
+		code         codes.Code
+	}{
+		{"a good link", "", time.Minute, codes.OK},
+		{"slices", "slicer downstream average_size=20 size_variation=10 delay=10", time.Minute, codes.OK},
+		{"late", "latency downstream latency=50 jitter=20", time.Minute, codes.OK},
+		{"reset", "reset_peer downstream timeout=0", time.Minute, codes.Unavailable},
+		{"cut off", "limit_data downstream bytes=3000", time.Minute, codes.Unavailable},
+		{"silence", "timeout downstream timeout=0", 3 * time.Second, codes.DeadlineExceeded},
+	} {
+		for _, kind := range []string{"server", "both"} {
+			t.Run(f.what+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				faultOfStream(t, kind, f.toxics, f.timeout, f.code)
+			})
+		}
+	}
+}
+
+// faultOfStream has the link broken between the first message of a stream and
+// the others.
+func faultOfStream(t *testing.T, kind, toxics string, timeout time.Duration, want codes.Code) {
+	const messages = 20
+	broken := make(chan struct{})
+	pour := func(send func(*testpb.StreamingOutputCallResponse) error) error {
+		for i := range messages {
+			if i == 1 {
+				<-broken
+			}
+			if err := send(&testpb.StreamingOutputCallResponse{Payload: numbered(i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	s := &shop{
+		output: func(_ *testpb.StreamingOutputCallRequest, st testpb.TestService_StreamingOutputCallServer) error {
+			return pour(st.Send)
+		},
+		stream: func(st testpb.TestService_FullDuplexCallServer) error {
+			if _, err := st.Recv(); err != nil {
+				return err
+			}
+			return pour(st.Send)
+		},
+	}
+	link := badLinkTo(t, s.serve(t))
+	var once sync.Once
+	breaks := func() {
+		once.Do(func() {
+			link.set(toxics)
+			close(broken)
+		})
+	}
+	t.Cleanup(breaks) // before the server is stopped, which waits for its calls
+	_, client := calls(t, "services: { shop: { targets: 'grpc://%s', retries: off } }\nroutes: [{ match: POST /*, to: shop, timeout: %v }]", link.address, timeout)
+	next, err := opened(t.Context(), client, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for ; ; got++ {
+		var m *testpb.StreamingOutputCallResponse
+		if m, err = next(); err != nil {
+			break
+		}
+		if !bytes.Equal(m.Payload.Body, numbered(got).Body) {
+			t.Fatalf("message %d is another one", got)
+		}
+		breaks()
+	}
+	code := codes.OK
+	if err != io.EOF {
+		code = grpcstatus.Code(err)
+	}
+	if code != want || got == 0 || (got == messages) != (code == codes.OK) {
+		t.Errorf("%d messages, then %v", got, err)
+	}
+}
+
+// numbered is a payload that is like no other.
+func numbered(i int) *testpb.Payload {
+	return &testpb.Payload{Body: bytes.Repeat([]byte{byte(i)}, 1000+i)}
+}
+
+// opened begins a stream of that kind, and returns what reads its next message.
+func opened(ctx context.Context, client testpb.TestServiceClient, kind string) (func() (*testpb.StreamingOutputCallResponse, error), error) {
+	if kind == "server" {
+		st, err := client.StreamingOutputCall(ctx, &testpb.StreamingOutputCallRequest{})
+		if err != nil {
+			return nil, err
+		}
+		return st.Recv, nil
+	}
+	st, err := client.FullDuplexCall(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return st.Recv, st.Send(&testpb.StreamingOutputCallRequest{})
 }
 
 // An answer without a grpc-status, or one that ends before its trailers, is no

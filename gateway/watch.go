@@ -219,6 +219,16 @@ func filesOf(doc *config.Document) []string {
 	}
 	for _, r := range doc.Routes {
 		policies = append(policies, r.Policies...)
+		for i := range r.Compose {
+			call := &r.Compose[i]
+			policies = append(policies, call.Policies...)
+			if call.Undo != nil {
+				policies = append(policies, call.Undo.Policies...)
+			}
+		}
+	}
+	for _, svc := range doc.Services {
+		policies = append(policies, svc.Policies...)
 	}
 	for _, p := range policies {
 		if f, ok := p.Spec.(interface{ Files() []string }); ok {

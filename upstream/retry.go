@@ -128,6 +128,7 @@ func (s *Service) send(x *exchange.Exchange, t *Target, done Done) (err error) {
 		}
 	}()
 	err = t.transport.Serve(x)
+	x.Reached = x.Reached || err == nil || !exchange.AsError(err).Retry
 	x.Upstream = time.Since(begin)
 	x.HeadAttempt(begin.Add(x.Upstream), err)
 	returned = true
