@@ -223,7 +223,7 @@ func (e *Explanation) services(doc *config.Document) {
 			}
 			sum.Targets = append(sum.Targets, text)
 		}
-		sum.Rules = rulesOf(s)
+		sum.Rules = rulesOf(s, e.onceOf(s.Name))
 		e.Services = append(e.Services, sum)
 	}
 }
@@ -247,8 +247,37 @@ func (e *Explanation) load(states []upstream.ServiceState) {
 	}
 }
 
+// onceOf are the methods of what a service was sent that may not reach a target twice.
+func (e *Explanation) onceOf(service string) (methods []string) {
+	for _, o := range e.Sent {
+		if o.Service == service && o.once != "" && !slices.Contains(methods, o.once) {
+			methods = append(methods, o.once)
+		}
+	}
+	return methods
+}
+
+// retriesOf says what is tried again, and of what may not reach a target twice
+// (once) that it is only where a target has certainly not acted on it.
+func retriesOf(r *config.Retries, once []string) string {
+	text := fmt.Sprintf("retries: %d, on %s", r.Attempts, strings.Join(r.On, ", "))
+	var sure []string
+	for _, on := range r.On {
+		if !slices.Contains([]string{"reset", "timeout", "502", "503", "504"}, on) {
+			sure = append(sure, on)
+		}
+	}
+	switch {
+	case len(once) == 0 || len(sure) == len(r.On):
+		return text
+	case len(sure) == 0:
+		return text + "; " + strings.Join(once, ", ") + " never, without an Idempotency-Key"
+	}
+	return text + "; " + strings.Join(once, ", ") + " only on " + strings.Join(sure, ", ") + ", without an Idempotency-Key"
+}
+
 // rulesOf says in words how a service is called.
-func rulesOf(s *config.Service) []string {
+func rulesOf(s *config.Service, once []string) []string {
 	var list []string
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if len(s.Targets) > 1 {
@@ -259,8 +288,8 @@ func rulesOf(s *config.Service) []string {
 		add("balance: %s", how)
 	}
 	add("timeouts: connect %s, response %s", s.Timeouts.Connect, s.Timeouts.Response)
-	if n := s.Retries.Attempts; n > 0 {
-		add("retries: %d, on %s", n, strings.Join(s.Retries.On, ", "))
+	if s.Retries.Attempts > 0 {
+		add("%s", retriesOf(&s.Retries, once))
 	} else {
 		add("retries: none")
 	}

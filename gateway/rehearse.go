@@ -59,6 +59,8 @@ type Sent struct {
 	Host    string   `json:"host,omitempty"`
 	Header  []string `json:"header,omitempty"` // secrets masked
 	Played  string   `json:"played,omitempty"` // what was taken for its answer, on paper
+
+	once string // what may not reach a target twice, by its method; else nothing
 }
 
 // cast is who plays in a rehearsal.

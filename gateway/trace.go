@@ -11,6 +11,7 @@ import (
 	"gopura/expr"
 	"gopura/policy"
 	"gopura/telemetry"
+	"gopura/upstream"
 )
 
 // Step is what one policy did to a request.
@@ -122,6 +123,12 @@ func (t *traces) send(service string, x *exchange.Exchange) {
 	lines := requestLines(x)
 	s := Sent{Service: service, Request: lines[0][len("request "):], Host: string(x.Request.Authority)}
 	s.Header = appendFields(nil, &x.Request.Header)
+	if !upstream.Idempotent(&x.Request) {
+		s.once = x.Request.Method
+		if x.Request.Upgrade != nil {
+			s.once = "an upgrade"
+		}
+	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if len(tr.sent) < maxSent {

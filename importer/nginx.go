@@ -141,7 +141,7 @@ func (n *nginx) readHTTP(list []*directive) {
 			}
 		default:
 			if !nginxQuiet[d.name] {
-				n.lose(nil, Lost, d.pos, d.name+" "+strings.Join(d.args, " "), "it is not translated", "")
+				n.untranslated(d)
 			}
 		}
 	}
@@ -152,6 +152,22 @@ func (n *nginx) readHTTP(list []*directive) {
 	}
 	if n.http.arg("merge_slashes", "on") == "off" {
 		n.lose(nil, Lost, n.http.first("merge_slashes").pos, "merge_slashes off", "it is not translated", "paths: { merge_slashes: false }")
+	}
+}
+
+// untranslated reports a directive that becomes nothing. Of two that are in every
+// other file it says what happens without them.
+func (n *nginx) untranslated(d *directive) {
+	what := d.name + " " + strings.Join(d.args, " ")
+	switch {
+	case d.name == "map" && len(d.args) == 2 && d.args[0] == "$http_upgrade":
+		n.lose(nil, Note, d.pos, what, "upgrades, WebSockets too, are passed on without it", "")
+	case d.name == "map":
+		n.lose(nil, Lost, d.pos, what, "it is not translated, and where the variable is used the report says so", "a route with when: for each case")
+	case d.name == "error_page" && len(d.args) > 0 && !strings.HasPrefix(d.args[len(d.args)-1], "@"):
+		n.lose(nil, Differs, d.pos, what, "errors of the gateway's own are problem documents (RFC 9457) with a code, and no pages; those of services are passed on", "")
+	default:
+		n.lose(nil, Lost, d.pos, what, "it is not translated", "")
 	}
 }
 

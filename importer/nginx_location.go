@@ -358,7 +358,7 @@ func withPath(m matcher, path string) matcher { m.path = path; return m }
 func (n *nginx) unknown(_ *block, list []*directive) {
 	for _, d := range list {
 		if !nginxQuiet[d.name] && !nginxGuards.MatchString(d.name) {
-			n.lose(nil, Lost, d.pos, d.name+" "+strings.Join(d.args, " "), "it is not translated", "")
+			n.untranslated(d)
 		}
 	}
 }

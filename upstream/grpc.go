@@ -82,7 +82,7 @@ func (on retryOn) asksGRPC(x *exchange.Exchange, err error) bool {
 	case exchange.UpstreamReset.Name, exchange.UpstreamStale.Name:
 		return on.code(exchange.GRPCUnavailable) || e.Retry && on&onConnect != 0
 	case exchange.UpstreamTimeout.Name:
-		return on.code(exchange.GRPCDeadlineExceeded) || on&onTimeout != 0 && idempotent(&x.Request)
+		return on.code(exchange.GRPCDeadlineExceeded) || on&onTimeout != 0 && Idempotent(&x.Request)
 	}
 	return e.Retry && (on&onConnect != 0 || on.code(exchange.GRPCUnavailable))
 }

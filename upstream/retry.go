@@ -57,10 +57,10 @@ func parseRetryOn(words []string) (on retryOn, err error) {
 	return on, nil
 }
 
-// idempotent reports whether a request may reach a target twice: its method
+// Idempotent reports whether a request may reach a target twice: its method
 // says so (RFC 9110 §9.2.2), or its client has given it a key. An upgrade is
 // the beginning of a conversation, and never is.
-func idempotent(r *exchange.Request) bool {
+func Idempotent(r *exchange.Request) bool {
 	if r.Upgrade != nil {
 		return false
 	}
@@ -91,7 +91,7 @@ func (on retryOn) asks(x *exchange.Exchange, err error) bool {
 		return on.asksGRPC(x, err)
 	}
 	if err == nil {
-		return on.status(x.Response.Status) && idempotent(&x.Request) && !x.Response.Header.Has(RetryHeader)
+		return on.status(x.Response.Status) && Idempotent(&x.Request) && !x.Response.Header.Has(RetryHeader)
 	}
 	var e *exchange.Error
 	if !errors.As(err, &e) {
@@ -101,9 +101,9 @@ func (on retryOn) asks(x *exchange.Exchange, err error) bool {
 	case e.Retry:
 		return on&onConnect != 0
 	case e.Code == exchange.UpstreamReset.Name:
-		return on&onReset != 0 && idempotent(&x.Request)
+		return on&onReset != 0 && Idempotent(&x.Request)
 	case e.Code == exchange.UpstreamTimeout.Name:
-		return on&onTimeout != 0 && idempotent(&x.Request)
+		return on&onTimeout != 0 && Idempotent(&x.Request)
 	}
 	return false
 }
@@ -201,7 +201,7 @@ func (s *Service) again(x *exchange.Exchange, a attempt, body *recorder) error {
 // twice.
 func staleAndSafe(x *exchange.Exchange, err error) bool {
 	var e *exchange.Error
-	return errors.As(err, &e) && e.Code == exchange.UpstreamStale.Name && (e.Retry || idempotent(&x.Request))
+	return errors.As(err, &e) && e.Code == exchange.UpstreamStale.Name && (e.Retry || Idempotent(&x.Request))
 }
 
 // over reports whether there is nobody, or no time, to try again for.
