@@ -36,7 +36,9 @@ async function main() {
       if (act) await act()
       await page.screenshot({ path: `${out}/console-${name}${theme === 'dark' ? '-dark' : ''}.png` })
     }
+    await page.setViewportSize({ width: 1280, height: 940 }) // all of the demo's routes
     await shot('map', '#/map', 8000)
+    await page.setViewportSize({ width: 1280, height: 820 })
     await shot('exchanges', '#/exchanges', 4000, async () => {
       await page.click('[data-pause]')
       await page.fill('[data-search]', '/account')

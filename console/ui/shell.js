@@ -76,7 +76,7 @@ function Side({ page, snapshot, leave, help }) {
   const nav = useRef()
   useEffect(() => { const at = nav.current.querySelector('[aria-current=page]'); if (at) at.scrollIntoView({ block: 'nearest', inline: 'nearest' }) }, [page])
   return html`<header class="side">
-    <a class="brand" href=${href('map')}><img src="icon.svg" alt=""/><span>Gopura</span></a>
+    <a class="brand" href=${href('map')} aria-label="Gopura: to the map"><img src="icon.svg" alt=""/><span>Gopura</span></a>
     <nav ref=${nav} aria-label="Pages">${pages.map(([id, title, letter]) => html`<a href=${href(id)} aria-label=${title} title=${title + ' (g ' + letter + ')'} aria-current=${id === page ? 'page' : undefined}><${Icon} name=${id}/><span class="clip">${title}</span>${
       id === 'configuration' && s && (s.last_error || problems > 0) ? html`<span class="mark" title=${s.last_error ? 'the last change was refused' : problems + ' warnings'}><${Shape} state=${s.last_error ? 'bad' : 'warn'} size=${9}/></span>` : html`<kbd aria-hidden="true">g ${letter}</kbd>`}</a>`)}</nav>
     <div class="gap"></div>
