@@ -14,6 +14,8 @@ func (l *Listener) Check(at *At) {
 		hint := ""
 		if slices.Contains([]string{"address", "tls", "http"}, l.Name) {
 			hint = "listen takes a map of names: listen: {main: {address: …, tls: …}}"
+		} else if !at.secret("address") {
+			hint = addressHint(l.Address, "8080")
 		}
 		at.Hint(hint, "address", "%s is no address to listen on: %s", at.Shown("address", l.Address), why)
 	}
@@ -40,7 +42,11 @@ func (l *Listener) Check(at *At) {
 // Check is the rule of the administrative listener.
 func (a *Admin) Check(at *At) {
 	if why := addressFault(a.Address); why != "" {
-		at.Problem("address", "%s is no address to listen on: %s", at.Shown("address", a.Address), why)
+		hint := ""
+		if !at.secret("address") {
+			hint = addressHint(a.Address, "9900")
+		}
+		at.Hint(hint, "address", "%s is no address to listen on: %s", at.Shown("address", a.Address), why)
 		return
 	}
 	host, _, _ := net.SplitHostPort(a.Address)
@@ -52,6 +58,20 @@ func (a *Admin) Check(at *At) {
 			at.Problem("hosts["+strconv.Itoa(i)+"]", "not a host name: %s", why)
 		}
 	}
+}
+
+// addressHint is what was meant by an address that has only one of its halves;
+// usual is the port of one that has none.
+func addressHint(text, usual string) string {
+	host, port := text, usual
+	if isDigits(text) {
+		host, port = "", text
+	}
+	meant := net.JoinHostPort(strings.Trim(host, "[]"), port)
+	if addressFault(meant) != "" {
+		return ""
+	}
+	return "did you mean " + quote(meant) + "?"
 }
 
 func isLoopback(host string) bool {

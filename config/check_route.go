@@ -64,7 +64,11 @@ func (m *Match) Check(at *At) {
 		key := "methods[" + strconv.Itoa(i) + "]"
 		switch {
 		case !isToken(method):
-			at.Problem(key, "%s is no method", at.Shown("methods", method))
+			hint := ""
+			if strings.Contains(method, ",") {
+				hint = severalMethods
+			}
+			at.Hint(hint, key, "%s is no method", at.Shown("methods", method))
 		case strings.ToUpper(method) != method:
 			hint := ""
 			if !at.secret("methods") {
@@ -81,7 +85,7 @@ func (m *Match) Check(at *At) {
 	}
 	for i, host := range m.Hosts {
 		if why := hostFault(host, true); why != "" {
-			at.Problem("host["+strconv.Itoa(i)+"]", "%s is no host: %s", at.Shown("host", host), why)
+			at.Hint(hostHint(m, host), "host["+strconv.Itoa(i)+"]", "%s is no host: %s", at.Shown("host", host), why)
 		}
 		m.Hosts[i] = strings.TrimSuffix(strings.ToLower(host), ".")
 	}
@@ -94,6 +98,29 @@ func (m *Match) Check(at *At) {
 	}
 	if at.node.kind == mapping {
 		m.Text = m.text(at)
+	}
+}
+
+const severalMethods = "several methods are written GET|POST /path"
+
+// hostHint says what was meant by a text before the path that is no host.
+func hostHint(m *Match, host string) string {
+	switch word, _, _ := strings.Cut(host, " "); {
+	case slices.Contains(httpMethods, strings.TrimSpace(word)):
+		return severalMethods
+	case strings.HasPrefix(host, "^") || strings.HasPrefix(host, "~"):
+		return `a regular expression is written match: { regexp: "^/users/[0-9]+$" }`
+	}
+	return ""
+}
+
+// checkSegments warns of a parameter as other gateways write it: it is a text
+// like any other here, and a route that takes that text alone takes nothing.
+func (m *Match) checkSegments(at *At) {
+	for segment := range strings.SplitSeq(m.Path, "/") {
+		if name, ok := strings.CutPrefix(segment, ":"); ok && name != "" && isToken(name) && !at.secret("path") {
+			at.Advise("a parameter is written {"+name+"}", "path", "the path has a segment that is %s, to the letter", quote(segment))
+		}
 	}
 }
 
@@ -111,6 +138,8 @@ func (m *Match) checkPath(at *At) {
 		at.Hint("match: {path: …, query: {name: value}}", "path", "a path has no query")
 	case !isPath(m.Path):
 		at.Problem("path", "%s is no path: no spaces, no control characters, no #", at.Shown("path", m.Path))
+	default:
+		m.checkSegments(at)
 	}
 }
 

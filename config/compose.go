@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 )
@@ -117,7 +116,7 @@ func (s *StatusSpan) UnmarshalText(text []byte) error {
 	a, err1 := strconv.Atoi(from)
 	b, err2 := strconv.Atoi(to)
 	if err1 != nil || err2 != nil || a < 200 || b > 599 || a > b {
-		return errors.New("a status is written as 404, 4xx or 400-499")
+		return Form("a status (404, 4xx, 400-499)")
 	}
 	s.From, s.To = a, b
 	return nil

@@ -43,12 +43,23 @@ func (d *decoder) scalar(n *node, v reflect.Value, f *field, path string) {
 		d.problem(n.pos, path, hint, "expected %s, got %s", either(f.enum), shown)
 		return
 	}
-	if err := setScalar(v, text); err != nil {
+	switch err := setScalar(v, text).(type) {
+	case nil:
+	case Form:
+		d.problem(n.pos, path, "", "expected %s, got %s", string(err), shown)
+		return
+	default:
 		d.problem(n.pos, path, scalarHint(t, text, secret, err), "expected %s, got %s", d.what(t), d.reason(t, shown, secret, err))
 		return
 	}
 	d.bounds(n, v, f, shown, path)
 }
+
+// Form is the error of an UnmarshalText whose text is written otherwise: what is
+// expected, with examples, "a rate (10/s, 5/10s)". It holds nothing of the text.
+type Form string
+
+func (f Form) Error() string { return "expected " + string(f) }
 
 // reason is what a message says about a text that is none of its type.
 func (d *decoder) reason(t reflect.Type, shown string, secret bool, err error) string {

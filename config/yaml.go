@@ -163,11 +163,29 @@ func (r *reader) syntax(err error) {
 			text += fmt.Sprintf(" that begins at %d:%d", e.ContextMark.Line, e.ContextMark.Column)
 		}
 	}
-	p := Problem{Pos: pos, Message: text}
-	if strings.Contains(e.Message, "cannot start any token") {
-		p.Hint = "YAML indents with spaces, not tabs; a text that begins with a special character needs quotes"
+	r.problems.add(Problem{Pos: pos, Message: text, Hint: syntaxHint(e.Message)})
+}
+
+// syntaxHint says what is usually behind a complaint of the YAML parser, which
+// speaks of its grammar.
+func syntaxHint(message string) string {
+	for _, h := range syntaxHints {
+		if strings.Contains(message, h.says) {
+			return h.hint
+		}
 	}
-	r.problems.add(p)
+	return ""
+}
+
+var syntaxHints = []struct{ says, hint string }{
+	{"cannot start any token", "YAML indents with spaces, not tabs; a text that begins with a special character needs quotes"},
+	{"tab character", "YAML indents with spaces, not tabs"},
+	{"expected ',' or '}'", `within { … } a text that holds { } [ ] or , needs quotes: { match: "GET /users/{id}", … }`},
+	{"expected ',' or ']'", `a ] is missing, or a text that holds { } [ ] or , has no quotes: ["GET /users/{id}"]`},
+	{"unknown anchor", `a text that begins with * needs quotes: "*.example.com/users/*"`},
+	{"expected '-' indicator", "the keys of an item stand below each other, in the column of the first"},
+	{"did not find expected key", "the keys of a map stand below each other, in one column"},
+	{"mapping values are not allowed", "the keys of a map stand below each other, in one column; a text that holds a colon and a space needs quotes"},
 }
 
 // convert returns the node of a YAML node; nil after a problem that leaves

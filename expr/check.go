@@ -131,7 +131,9 @@ func (c *checker) member(e ast.Expr, s ast.SelectExpr, in *locals) bool {
 	switch {
 	case f == nil:
 		hint := suggest(name, names)
-		if hint == "" {
+		if table := factNamed(strings.TrimSuffix(name, "s")); root == "request" && table != nil && table.table {
+			hint = fmt.Sprintf("write %s[\"name\"]", table.name)
+		} else if hint == "" {
 			hint = root + " has " + strings.Join(names, ", ")
 		}
 		c.fail(s.Operand().ID(), hint, "unknown fact %s.%s", root, name)

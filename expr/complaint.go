@@ -39,6 +39,9 @@ func unexpected(token string) string {
 	if token == "<EOF>" {
 		return "something is missing at the end"
 	}
+	if strings.TrimSpace(token) == "=" {
+		return fmt.Sprintf("unexpected %q, where == compares", strings.TrimSpace(token))
+	}
 	return fmt.Sprintf("unexpected %q", token)
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"gopura/config"
 	"gopura/identity"
 )
 
@@ -74,9 +75,14 @@ func (c *compiler) warnUnusedSources() {
 	for i := range c.doc.Identities {
 		if b := &c.doc.Identities[i]; !c.sources.used[b.Name] {
 			c.doc.Warn(b.Pos, "identity."+b.Name, "no route accepts this source of identity")
+		} else if b.Kind == "mtls" && !slices.ContainsFunc(c.doc.Listeners, asksForCertificate) {
+			c.doc.Add(config.Problem{Pos: b.Pos, Path: "identity." + b.Name, Warning: true,
+				Message: "no listener asks clients for a certificate, so this source knows nobody", Hint: "set tls.client of a listener"})
 		}
 	}
 }
+
+func asksForCertificate(l config.Listener) bool { return l.TLS != nil && l.TLS.Client != nil }
 
 // prepareSources lets the sources fetch what they need, all at once, and waits
 // for them for a while.

@@ -94,3 +94,23 @@ func BenchmarkToken(b *testing.B) {
 		})
 	}
 }
+
+// A source of client certificates on a gateway that asks for none is said to be
+// of no use.
+func TestCertificatesThatNobodyAsksFor(t *testing.T) {
+	const text = `listen: { main: 127.0.0.1:0 }
+identity: { workloads: { mtls: { sub: common_name } } }
+routes:
+  - { match: /*, answer: 204, identity: workloads }
+`
+	doc, err := gateway.Check(func() (*config.Document, error) {
+		return config.Parse([]config.Source{{Name: "gopura.yaml", Data: []byte(text)}}, gateway.ConfigOptions())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := doc.Problems().List
+	if len(list) != 1 || list[0].Path != "identity.workloads" || !list[0].Warning || !strings.Contains(list[0].Message, "no listener asks clients for a certificate") {
+		t.Errorf("%+v", list)
+	}
+}

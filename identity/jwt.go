@@ -179,13 +179,13 @@ func (c *jwtCompiler) methods() {
 	for _, alg := range c.Algorithms {
 		if strings.HasPrefix(alg, "HS") != secret {
 			if secret {
-				c.fault("algorithms", "%s is not for a secret", alg)
+				c.fault("algorithms", "%s is not for a secret: those for one are HS256, HS384 and HS512", alg)
 			} else {
 				c.fault("algorithms", "%s needs a secret", alg)
 			}
 		}
 		if secret && len(c.Secret.Reveal()) < hashSize(alg) { // RFC 7518 §3.2
-			c.fault("secret", "%s needs a secret of at least %d bytes", alg, hashSize(alg))
+			c.fault("secret", "%s needs a secret of at least %d bytes; openssl rand -base64 %d makes one", alg, hashSize(alg), hashSize(alg))
 		}
 	}
 	switch c.allowed = slices.Clone(c.Algorithms); {

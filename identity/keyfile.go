@@ -45,7 +45,7 @@ func (m *moment) UnmarshalText(text []byte) (err error) {
 		m.Time, err = time.Parse(time.RFC3339, string(text))
 	}
 	if err != nil {
-		return errors.New("a date (2027-01-31) or time (2027-01-31T12:00:00Z)")
+		return config.Form("a date (2027-01-31) or time (2027-01-31T12:00:00Z)")
 	}
 	return nil
 }

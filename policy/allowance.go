@@ -24,7 +24,7 @@ func (a *Allowance) UnmarshalText(text []byte) error {
 	if keyed {
 		var ok bool
 		if key, ok = strings.CutPrefix(strings.TrimSpace(key), "per "); !ok {
-			return fmt.Errorf("after the rate stands by what it is counted: 10/s per client.ip")
+			return errAllowance
 		}
 		a.Key = strings.TrimSpace(key)
 	}
@@ -47,7 +47,7 @@ func (a *Allowance) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var errAllowance = fmt.Errorf("not like 10/s, 5/10s or 1000/day")
+const errAllowance = config.Form("a number in a time (10/s, 5/10s, 1000/day, 10/s per client.ip)")
 
 // MarshalText implements encoding.TextMarshaler.
 func (a Allowance) MarshalText() ([]byte, error) {
@@ -86,7 +86,7 @@ func (s *Slots) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var errSlots = fmt.Errorf("not like 10 or 10 per client.ip")
+const errSlots = config.Form("a number (10, 10 per client.ip)")
 
 // MarshalText implements encoding.TextMarshaler.
 func (s Slots) MarshalText() ([]byte, error) {

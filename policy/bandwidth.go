@@ -33,7 +33,7 @@ type Flow struct {
 	Key  string // an expression, or connection; empty: each exchange for itself
 }
 
-var errFlow = errors.New("not like 1MB/s, 64KiB/s per connection or 10MB/s per client.ip")
+const errFlow = config.Form("bytes a second (1MB/s, 64KiB/s per connection, 10MB/s per client.ip)")
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (f *Flow) UnmarshalText(text []byte) error {

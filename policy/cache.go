@@ -53,7 +53,7 @@ func (t *CacheTime) UnmarshalText(text []byte) error {
 	d, err := config.ParseDuration(strings.TrimSpace(first))
 	per = strings.TrimSpace(per)
 	if err != nil || d < 0 || keyed && per == "" {
-		return errors.New("not like 60s or 60s per identity.sub")
+		return config.Form("a duration (60s, 60s per identity.sub)")
 	}
 	t.Time, t.Per = d, per
 	return nil

@@ -16,6 +16,7 @@ const compressDoc = "Compresses answers with zstd, br or gzip, as the client's A
 // Compress is the settings of compress.
 type Compress struct {
 	Pos     config.Pos  `yaml:"-"`
+	On      bool        `yaml:"-" word:"on"`
 	Codings []string    `yaml:"codings" short:"true" one:"true" enum:"zstd,br,gzip" default:"zstd,br,gzip" doc:"Which ones, the preferred one first; a client that weighs them decides."`
 	Types   []string    `yaml:"types" one:"true" doc:"Content types: text/html, text/*, application/*+json. Left out: text/*, JSON, XML, JavaScript, SVG, WebAssembly, fonts that are not compressed."`
 	MinSize config.Size `yaml:"min_size" default:"1KiB" min:"0" max:"64MiB" doc:"Smaller answers are left as they are. One whose size is not known is compressed."`

@@ -93,6 +93,8 @@ func parseOrigin(o *Origin) (p originPattern, err error) {
 	}
 	below, wild := strings.CutPrefix(host, "*")
 	switch {
+	case strings.IndexByte(rest, '/') == len(rest)-1 && !strings.ContainsAny(rest, "?#@"):
+		return p, fmt.Errorf("an origin ends before the path, with no slash: %q", strings.TrimSuffix(o.Text, "/"))
 	case strings.ContainsAny(rest, "/?#@"):
 		return p, fmt.Errorf("an origin has no path, query or user: %q", o.Text)
 	case wild && (!strings.HasPrefix(below, ".") || !isHost([]byte(below[1:]))):

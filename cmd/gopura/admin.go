@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -49,7 +51,7 @@ func (a *adminClient) stream(ctx context.Context, path string) (io.ReadCloser, e
 	}
 	resp, err := adminTransport(0).Do(r)
 	if err != nil {
-		return nil, err
+		return nil, a.unreached(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
@@ -63,6 +65,15 @@ func (a *adminClient) stream(ctx context.Context, path string) (io.ReadCloser, e
 // time. The token is for this address: a redirect is no answer.
 func adminTransport(long time.Duration) *http.Client {
 	return &http.Client{Timeout: long, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// unreached is the error of a request that no gateway has taken.
+func (a *adminClient) unreached(err error) error {
+	var dialing *net.OpError
+	if errors.As(err, &dialing) && dialing.Op == "dial" {
+		return fmt.Errorf("no gateway answers at %s: %w (it needs admin in its configuration; --admin says where)", a.address, dialing.Err)
+	}
+	return err
 }
 
 // refusedBy is the error of an answer that is none.
@@ -106,7 +117,7 @@ func (a *adminClient) request(long time.Duration, method, path string, body, int
 	}
 	resp, err := adminTransport(long).Do(r)
 	if err != nil {
-		return err
+		return a.unreached(err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAdminAnswer))

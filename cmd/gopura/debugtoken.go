@@ -29,7 +29,7 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 		Args: cobra.NoArgs,
 	}
 	a.flags(cmd)
-	cmd.Flags().DurationVar(&life, "for", 10*time.Minute, "how long it is good, at most 1h")
+	spanFlag(cmd, &life, "for", 10*time.Minute, "how long it is good, at most 1h")
 	cmd.Flags().StringVar(&host, "host", "", "only for requests for this host")
 	cmd.Flags().StringVar(&path, "path", "", "only for requests for this path and below")
 	cmd.RunE = act(func(cmd *cobra.Command, _ []string) error {

@@ -46,6 +46,11 @@ is a good start for your own.`,
 				_, err := out.Write(demo.Config)
 				return err
 			}
+			for _, f := range []struct{ name, address string }{{"listen", listen}, {"admin", adminAddr}} {
+				if _, _, err := net.SplitHostPort(f.address); err != nil {
+					return fmt.Errorf("--%s: %q is no address to listen on: expected host:port or :port", f.name, f.address)
+				}
+			}
 			if !cmd.Flags().Changed("listen") {
 				listen = orFree(cmd.ErrOrStderr(), listen)
 			}

@@ -42,7 +42,7 @@ func newKeyNew() *cobra.Command {
 		Use:   "new",
 		Short: "Make a random key, print it once, and its entry for the file",
 		Example: `  gopura key new --owner acme
-  gopura key new --owner acme --expires 2160h --pepper-env KEY_PEPPER`,
+  gopura key new --owner acme --expires 90d --pepper-env KEY_PEPPER`,
 		Args: cobra.NoArgs,
 		RunE: act(func(cmd *cobra.Command, _ []string) error {
 			pepper, err := pepperOf(pepperEnv)
@@ -59,7 +59,7 @@ func newKeyNew() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&owner, "owner", "client", "whose key it is")
-	cmd.Flags().DurationVar(&lifetime, "expires", 0, "how long the key is good; 0: until it is taken out of the file")
+	spanFlag(cmd, &lifetime, "expires", 0, "how long the key is good; 0: until it is taken out of the file")
 	cmd.Flags().StringVar(&pepperEnv, "pepper-env", "", "the environment variable with the pepper")
 	return cmd
 }

@@ -79,7 +79,7 @@ func newKeyAdd() *cobra.Command {
 (identity.SOURCE.api_key.store). The configuration says where the store is, and
 the pepper. All replicas accept the key at once, unless somebody tried it before
 (negative_cache).`,
-		Example: `  gopura key add partners --owner acme --id 2027-q1 --expires 2160h
+		Example: `  gopura key add partners --owner acme --id 2027-q1 --expires 90d
   gopura key add partners --owner acme --claims '{"plan":"gold"}'
   gopura key add partners --owner acme --hash "$(gopura key hash < key.txt)"`,
 		Args: cobra.ExactArgs(1),
@@ -113,7 +113,7 @@ the pepper. All replicas accept the key at once, unless somebody tried it before
 	cmd.MarkFlagRequired("owner")
 	cmd.Flags().StringVar(&id, "id", "", "a name for the key: the claim key_id, and what to revoke it by")
 	cmd.Flags().StringVar(&claims, "claims", "", "what is known of the owner, as a JSON object")
-	cmd.Flags().DurationVar(&life, "expires", 0, "how long the key is good; 0: until it is revoked")
+	spanFlag(cmd, &life, "expires", 0, "how long the key is good; 0: until it is revoked")
 	cmd.Flags().StringVar(&hash, "hash", "", "add this hash in place of that of a new key")
 	return cmd
 }

@@ -103,10 +103,30 @@ It routes, balances, retries, edits and shows their traffic, as one file says.
 Start with 'gopura demo'; then write a gopura.yaml and 'gopura run' it.
 
 Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
+		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newRun(), newUpgrade(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newRecord(), newImport(), newOpenAPI(), newDemo(), newSchema(), newKey(), newLimits(), newHistory(), newRollback(), newTop(), newDebugToken(), newVersion())
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.SetVersionTemplate(versionLine() + "\n")
+	suggestNames(root)
 	sayArgs(root)
 	return root
+}
+
+// suggestNames lets whoever writes what another gateway calls a command read what
+// it is here.
+func suggestNames(root *cobra.Command) {
+	for name, others := range map[string][]string{
+		"run":     {"start", "serve", "server", "up", "reload"},
+		"check":   {"validate", "verify", "config", "configtest"},
+		"routes":  {"match"},
+		"import":  {"convert", "migrate"},
+		"history": {"versions"},
+	} {
+		if cmd, _, err := root.Find([]string{name}); err == nil {
+			cmd.SuggestFor = others
+		}
+	}
 }

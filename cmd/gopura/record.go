@@ -43,7 +43,7 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 	a.flags(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&to, "output", "o", "-", "the file to write; - is standard output")
-	f.DurationVar(&length, "for", time.Minute, "how long")
+	spanFlag(cmd, &length, "for", time.Minute, "how long")
 	f.IntVar(&most, "max", 100000, "how many requests")
 	f.Float64Var(&sample, "sample", 1, "which share of the requests, 0.1 is every tenth by chance")
 	for name, what := range map[string]string{"route": "only requests of this route", "service": "only of this service", "path": "only paths that begin with this", "status": "only with this status: 404, 5xx"} {

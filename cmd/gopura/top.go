@@ -40,7 +40,7 @@ The token, where the admin listener wants one, is taken from GOPURA_ADMIN_TOKEN.
 	f := cmd.Flags()
 	f.StringVar(&v.table, "show", v.table, "routes, services, targets, listeners or clients")
 	f.StringVar(&v.by, "sort", v.by, "the column to sort by: rate, errors, refused, limited, p50, p95, p99 or name")
-	f.DurationVar(&every, "every", 2500*time.Millisecond, "how often to look")
+	spanFlag(cmd, &every, "every", 2500*time.Millisecond, "how often to look")
 	f.BoolVar(&once, "once", false, "print the table once, plainly, and end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains(topTables, v.table) {
