@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"gopura/config"
+	"gopura/gateway"
 )
 
 const tokenSecret = "a secret that is long enough for it"
