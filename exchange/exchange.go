@@ -43,6 +43,7 @@ type Exchange struct {
 	Now      time.Time     // the latest look at the clock: at the start, at the response head, at the end
 	Deadline time.Time     // end of the whole exchange; zero: none
 	Upstream time.Duration // from the start of the last attempt to its response head
+	Upload   time.Duration // of Upstream, how long the request body was on its way: the client's time; 0: it was at hand
 	Received int64         // bytes of request body read from the client
 	Sent     int64         // bytes of response body written to the client
 	Err      *Error        // why the exchange failed; nil when it did not
@@ -191,7 +192,7 @@ func (x *Exchange) Reset() {
 	x.Response = Response{Header: sh}
 	x.Client, x.Identity = nil, nil
 	x.ID, x.Route, x.Service, x.Target = nil, "", "", ""
-	x.Attempts, x.Upstream, x.Received, x.Sent, x.Err = 0, 0, 0, 0, nil
+	x.Attempts, x.Upstream, x.Upload, x.Received, x.Sent, x.Err = 0, 0, 0, 0, 0, nil
 	x.Reached = false
 	x.Calls, x.GRPC = x.Calls[:0], GRPCOutcome{}
 	if x.Trace.ID != (TraceID{}) {

@@ -147,6 +147,7 @@ func (c *upConn) roundTrip(x *exchange.Exchange) *exchange.Error {
 	}
 	x.Now = time.Now()
 	x.Upstream = x.Now.Sub(c.start)
+	x.Upload = c.uploaded(x.Upstream, err)
 	if err == nil {
 		x.OnDone(c.release)
 		return nil
@@ -270,6 +271,20 @@ func (c *upConn) answerBy() time.Time {
 	// Look again soon: a pump that can't write ends without waking anybody.
 	now := time.Now()
 	return c.by(now.Add(-c.t.c.ResponseTimeout * 7 / 8))
+}
+
+// uploaded is how long of the wait for the answer the request body was on its
+// way. One that still is, was so all the time when the wait was in vain; an answer
+// that comes before its end has waited for the target alone.
+func (c *upConn) uploaded(waited time.Duration, err error) time.Duration {
+	if c.pump == nil {
+		return 0
+	}
+	sent := time.Duration(c.sent.Load())
+	if sent == 0 && err != nil {
+		return waited
+	}
+	return min(sent, waited)
 }
 
 // pumpBody sends the request body piece by piece, and returns when its last

@@ -90,6 +90,7 @@ func (k *call) roundTrip(c *upConn, x *exchange.Exchange) (e *exchange.Error, ag
 	}
 	x.Now = time.Now()
 	x.Upstream = x.Now.Sub(start)
+	x.Upload = k.uploaded(start, x.Upstream, err)
 	switch {
 	case cause != nil:
 	case err == nil:

@@ -47,6 +47,20 @@ func (p *pump) ended() (at time.Time, sending bool) {
 	return p.begun.Add(time.Duration(n)), false
 }
 
+// uploaded is how long of the wait for the answer the request body was on its
+// way. One that still is, was so all the time when the wait was in vain; an answer
+// that comes before its end has waited for the target alone.
+func (k *call) uploaded(start time.Time, waited time.Duration, err error) time.Duration {
+	at, sending := k.pump.ended()
+	switch {
+	case sending && err != nil:
+		return waited
+	case at.IsZero():
+		return 0
+	}
+	return min(at.Sub(start), waited)
+}
+
 func (p *pump) run(k *call) {
 	err := p.send(k)
 	p.sent.Store(max(int64(time.Since(p.begun)), 1))

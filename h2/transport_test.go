@@ -421,6 +421,41 @@ func TestTransportLargeUploads(t *testing.T) {
 	wg.Wait()
 }
 
+// lateBody is a body that its sender takes a while for.
+type lateBody struct {
+	exchange.Body
+	late time.Duration
+}
+
+func (b *lateBody) Next() ([]byte, error) {
+	time.Sleep(b.late)
+	b.late = 0
+	return b.Body.Next()
+}
+
+func (b *lateBody) Len() int64 { return -1 }
+
+// The time that a client takes to send its body is told apart from the time that
+// the target takes to answer.
+func TestUploadIsTheClientsTime(t *testing.T) {
+	const late = 60 * time.Millisecond
+	tr := transport(t, TransportConfig{Address: origin(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		time.Sleep(late)
+	}, 0)})
+	for _, c := range []struct {
+		body   exchange.Body
+		upload time.Duration // at least; 0: none
+	}{{&lateBody{exchange.BytesBody([]byte("hi")), late}, late}, {exchange.NoBody, 0}} {
+		x := ask("POST", "/", c.body)
+		err := tr.Serve(x)
+		if own := x.Upstream - x.Upload; x.Upload < c.upload || c.upload == 0 && x.Upload != 0 || own < late {
+			t.Errorf("%v of upload in %v, want %v (%v)", x.Upload, x.Upstream, c.upload, err)
+		}
+		finish(x)
+	}
+}
+
 // raw is a target that speaks as a test wants it to.
 func raw(t *testing.T, serve func(f *http2.Framer, id uint32)) string {
 	t.Helper()

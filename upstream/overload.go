@@ -161,13 +161,14 @@ func (l *limiter) leave(t ticket, x *exchange.Exchange, v verdict, err error) {
 		l.serveNext()
 	}
 	end := t.at + int64(x.Upstream)
+	own := x.Upstream - x.Upload // a client that takes long to send its body says nothing about the service
 	switch {
 	case !counted:
 	case v == good:
-		l.took.add(x.Upstream)
-	case err != nil && l.inVain(end-t.came, err):
+		l.took.add(own)
+	case err != nil && l.inVain(t.at-t.came+int64(own), err):
 		l.vain.Add(1)
-		l.vainTime.Add(end - t.at)
+		l.vainTime.Add(int64(own))
 	}
 	if end >= l.due.Load() {
 		l.tick(end)

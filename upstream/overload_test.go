@@ -270,3 +270,35 @@ func TestLargeBodiesHoldNoPlace(t *testing.T) {
 		t.Error("a small one is not counted")
 	}
 }
+
+// A client that takes long to send its body says nothing about the service: what
+// counts is how long the service took when it had all of it.
+func TestSlowBodiesAreNoSlowService(t *testing.T) {
+	l := newLimiter(enforced, func(string) {})
+	l.vainAfter.Store(int64(time.Second))
+	l.due.Store(1 << 62) // nobody takes stock meanwhile
+	now := func() int64 { return 0 }
+	leave := func(upload, waited time.Duration, v verdict, err error) {
+		t.Helper()
+		x := request("POST", &pieces{list: []string{"a"}})
+		held, e := l.enter(x, now, 0)
+		if e != nil {
+			t.Fatal(e)
+		}
+		x.Upload, x.Upstream = upload, waited
+		l.leave(held, x, v, err)
+	}
+	leave(9*time.Second, 9*time.Second+10*time.Millisecond, good, nil)
+	if c, n := l.took.take(); n != 1 || c.quantile(0.5) > 20e6 {
+		t.Errorf("%d answers, their median %v", n, time.Duration(c.quantile(0.5)))
+	}
+	gone := exchange.ClientGone.Because(nil)
+	leave(9*time.Second, 9*time.Second, bad, gone)
+	if n := l.vain.Load(); n != 0 {
+		t.Errorf("%d waited in vain, of those that never sent their body", n)
+	}
+	leave(9*time.Second, 11*time.Second, bad, gone)
+	if n, took := l.vain.Load(), time.Duration(l.vainTime.Load()); n != 1 || took != 2*time.Second {
+		t.Errorf("%d waited in vain for %v, want one for 2s", n, took)
+	}
+}

@@ -119,6 +119,7 @@ type attempt struct {
 func (s *Service) send(x *exchange.Exchange, t *Target, done Done) (err error) {
 	x.Target = t.Address
 	x.Attempts++
+	x.Upload = 0
 	begin := time.Now()
 	x.BeginAttempt(begin, t.scheme)
 	returned := false
