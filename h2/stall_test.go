@@ -107,26 +107,29 @@ func TestSocketThatIsNotRead(t *testing.T) {
 
 // A stream beyond the limit is refused, and the client may try it again.
 func TestStreamLimit(t *testing.T) {
-	finish := make(chan struct{})
-	var served atomic.Int32
-	f := start(t, Config{MaxStreams: 100}, func(x *exchange.Exchange) {
-		served.Add(1)
+	const limit = 100
+	finish, served := make(chan struct{}), make(chan struct{}, limit+1)
+	f := start(t, Config{MaxStreams: limit}, func(x *exchange.Exchange) {
+		served <- struct{}{}
 		<-finish
 		answer(x, 200, "ok")
 	})
 	w := dial(t, f)
-	for i := range uint32(101) {
+	for i := range uint32(limit + 1) {
 		w.headers(2*i+1, true)
 	}
-	if out := w.outcome(201); out != "RST REFUSED_STREAM" {
+	if out := w.outcome(2*limit + 1); out != "RST REFUSED_STREAM" {
 		t.Error(out)
+	}
+	for range limit {
+		<-served
 	}
 	close(finish)
-	if out := w.outcome(199); out != "200 ok" {
+	if out := w.outcome(2*limit - 1); out != "200 ok" {
 		t.Error(out)
 	}
-	if n := served.Load(); n != 100 {
-		t.Errorf("%d streams were served", n)
+	if len(served) > 0 {
+		t.Error("a stream beyond the limit was served")
 	}
 }
 
