@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // A reload with the same address keeps socket and connections; the token
@@ -90,12 +92,7 @@ func TestAddressInUseChangesNothing(t *testing.T) {
 func TestAbandonClosesWhatWasOpened(t *testing.T) {
 	w := start(t, "admin: 127.0.0.1:0")
 	before := w.admin.Address()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := freeport.Address(t)
 	w.set("admin: " + address)
 	doc, err := w.load()
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // whoCalls is a service that answers with what it was told about the client.
@@ -96,7 +98,7 @@ access_log: off
 services: {o: "%s"}
 routes: [{match: /*, to: o}]
 `, whoCalls(t)))
-	front := []string{freeAddress(t), freeAddress(t)}
+	front := []string{freeport.Address(t), freeport.Address(t)}
 	conf := filepath.Join(t.TempDir(), "haproxy.cfg")
 	text := "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 5s\n  timeout server 5s\n"
 	for i, how := range []string{"send-proxy", "send-proxy-v2"} {

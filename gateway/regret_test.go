@@ -22,7 +22,7 @@ routes:
 
 func (g *gate) eventually(what string, ok func() bool) {
 	g.t.Helper()
-	for until := time.Now().Add(8 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			g.t.Fatalf("never: %s", what)
 		}

@@ -18,6 +18,7 @@ import (
 	"gopura/gateway"
 	"gopura/identity"
 	"gopura/internal/acmeca"
+	"gopura/internal/freeport"
 	"gopura/store"
 )
 
@@ -30,7 +31,7 @@ func replicas(t *testing.T, ca *acmeca.CA, redis string, log *logged) (list []*g
 	t.Helper()
 	var starting sync.WaitGroup
 	for i := range 2 {
-		web, secure := freeAddress(t), freeAddress(t)
+		web, secure := freeport.Address(t), freeport.Address(t)
 		ca.HTTP = web
 		g := &gate{t: t, text: fmt.Sprintf(`
 listen:

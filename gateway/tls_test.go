@@ -19,6 +19,7 @@ import (
 
 	"gopura/config"
 	"gopura/internal/acmeca"
+	"gopura/internal/freeport"
 	"gopura/internal/testca"
 )
 
@@ -185,7 +186,7 @@ func TestACME(t *testing.T) {
 	for _, kind := range []string{"http-01", "tls-alpn-01"} {
 		t.Run(kind, func(t *testing.T) {
 			ca := acmeca.Start(t)
-			web, secure := freeAddress(t), freeAddress(t)
+			web, secure := freeport.Address(t), freeport.Address(t)
 			ca.HTTP, ca.TLS = web, secure
 			g := start(t, fmt.Sprintf(`
 listen:
@@ -220,15 +221,6 @@ routes: [{match: /*, to: o}]
 			}
 		})
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // Certificates are read again when their files change. A bad pair changes
@@ -310,7 +302,7 @@ routes: [{match: /*, to: o}]
 
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s does not come", what)
 		}

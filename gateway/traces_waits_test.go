@@ -18,6 +18,8 @@ import (
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"gopura/internal/freeport"
 )
 
 // waits is a gateway whose requests wait for all that a request can wait for:
@@ -163,7 +165,7 @@ func TestARealReceiver(t *testing.T) {
 	redis := startRedis(t)
 	store := badLinkTo(t, redis.addr)
 	store.slow(2 * time.Millisecond)
-	overGRPC, overHTTP := receiverAddress(t), freeAddress(t)
+	overGRPC, overHTTP := receiverAddress(t), freeport.Address(t)
 	c := &collector{t: t}
 	c.receive(exec.Command(binary, overGRPC, overHTTP))
 	for _, to := range []string{"grpc://" + overGRPC, "http://" + overHTTP} {

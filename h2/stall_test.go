@@ -54,11 +54,12 @@ func TestClosedWindow(t *testing.T) {
 				})
 			})
 			w := dial(t, f, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+			begin := time.Now()
 			for i := range uint32(streams) {
 				w.headers(2*i+1, true)
 			}
 			reset := 0
-			for begin := time.Now(); reset < streams; {
+			for reset < streams {
 				fr, err := w.ReadFrame()
 				if err != nil {
 					t.Fatalf("after %d resets: %v", reset, err)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"gopura/exchange"
+	"gopura/internal/freeport"
 )
 
 // origin is net/http's HTTP/2 server, in cleartext.
@@ -333,7 +334,7 @@ func TestTransportTimeouts(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}, 0)
-	tr := transport(t, TransportConfig{Address: addr, ResponseTimeout: 100 * time.Millisecond})
+	tr := transport(t, TransportConfig{Address: addr, ResponseTimeout: 600 * time.Millisecond})
 	x := ask("GET", "/", nil)
 	if err := tr.Serve(x); !exchange.UpstreamTimeout.Is(err) {
 		t.Error(err)
@@ -351,12 +352,12 @@ func TestTransportTimeouts(t *testing.T) {
 	go func() {
 		for range 5 {
 			b.pieces <- []byte("x")
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(150 * time.Millisecond)
 		}
 		close(b.pieces)
 	}()
 	start := time.Now()
-	if err := tr.Serve(x); !exchange.UpstreamTimeout.Is(err) || time.Since(start) < 300*time.Millisecond {
+	if err := tr.Serve(x); !exchange.UpstreamTimeout.Is(err) || time.Since(start) < 1200*time.Millisecond {
 		t.Error(err, time.Since(start))
 	}
 	x.Done()
@@ -747,16 +748,13 @@ func TestTransportTLS(t *testing.T) {
 }
 
 func TestTransportConnectFails(t *testing.T) {
-	l, _ := net.Listen("tcp", "127.0.0.1:0")
-	addr := l.Addr().String()
-	l.Close()
-	tr := transport(t, TransportConfig{Address: addr})
+	tr := transport(t, TransportConfig{Address: freeport.Address(t)})
 	x := ask("GET", "/", nil)
 	if err := tr.Serve(x); !exchange.ConnectFailed.Is(err) {
 		t.Error(err)
 	}
 	x.Done()
-	tr = transport(t, TransportConfig{Address: addr, ConnectTimeout: 20 * time.Millisecond, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	tr = transport(t, TransportConfig{Address: "127.0.0.1:1", ConnectTimeout: 20 * time.Millisecond, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}})

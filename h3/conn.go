@@ -115,6 +115,7 @@ func (c *conn) admit(str *quic.Stream) *stream {
 	var st *stream
 	if !refuse {
 		st = c.s.streams.Get().(*stream)
+		st.begin(c, str) // first: what is in open may be cancelled at any time
 		c.open[st] = struct{}{}
 		c.active++
 		c.next = str.StreamID() + 4
@@ -130,7 +131,6 @@ func (c *conn) admit(str *quic.Stream) *stream {
 		c.spend(costReset)
 		return nil
 	}
-	st.begin(c, str)
 	return st
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"gopura/config"
 	"gopura/exchange"
+	"gopura/internal/freeport"
 	"gopura/internal/testca"
 )
 
@@ -332,11 +333,6 @@ func TestExtAuthzFaults(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.Listener.Addr().String()
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	for name, c := range map[string]struct {
 		address string
 		away    bool // on_failure: allow lets it pass
@@ -345,7 +341,7 @@ func TestExtAuthzFaults(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}), true},
-		"nobody listens":        {closed.Addr().String(), true},
+		"nobody listens":        {freeport.Address(t), true},
 		"UNAVAILABLE":           {serveAuthz(t, gate(status.Error(codes.Unavailable, "later"))), true},
 		"PERMISSION_DENIED":     {serveAuthz(t, gate(status.Error(codes.PermissionDenied, "no"))), false},
 		"UNIMPLEMENTED":         {serveAuthz(t, gate(status.Error(codes.Unimplemented, "no"))), false},

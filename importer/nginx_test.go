@@ -17,6 +17,7 @@ import (
 	"gopura/config"
 	"gopura/gateway"
 	"gopura/importer"
+	"gopura/internal/freeport"
 )
 
 // A real NGINX with its nginx.conf and Gopura with what was imported of it answer
@@ -45,7 +46,7 @@ func TestNGINXAgrees(t *testing.T) {
 		t.Cleanup(s.Close)
 		conf = strings.ReplaceAll(conf, "127.0.0.1:"+port, strings.TrimPrefix(s.URL, "http://"))
 	}
-	theirs, ours := freePort(t), freePort(t)
+	theirs, ours := fmt.Sprint(freeport.Port(t)), fmt.Sprint(freeport.Port(t))
 	// What cannot be read or is forbidden to others on this machine.
 	conf = strings.NewReplacer("user www-data;", "daemon off; pid nginx.pid; error_log stderr;", "include mime.types;", "access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;",
 		"include sites/*.part.conf;", "").Replace(conf)
@@ -61,16 +62,6 @@ func TestNGINXAgrees(t *testing.T) {
 			}
 		}
 	}
-}
-
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func start(t *testing.T, binary, dir, conf string) {

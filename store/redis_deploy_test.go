@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gopura/internal/freeport"
 	"gopura/internal/testca"
 )
 
@@ -193,7 +194,7 @@ sentinel failover-timeout main 3000
 func TestTLS(t *testing.T) {
 	ca := testca.New(t, "redis")
 	pair := ca.Server("localhost", "127.0.0.1")
-	port := freePort(t)
+	port := freeport.Port(t)
 	startServer(t, "--tls-port", fmt.Sprint(port), "--tls-cert-file", pair.Cert, "--tls-key-file", pair.Key,
 		"--tls-ca-cert-file", pair.Cert, "--tls-auth-clients", "no")
 	address := fmt.Sprintf("127.0.0.1:%d", port)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"gopura/internal/freeport"
 )
 
 // server is a real redis-server of a test, on a free loopback port.
@@ -28,24 +30,10 @@ func startServer(t testing.TB, args ...string) *server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("no redis-server (Debian: apt-get install redis-server)")
 	}
-	s := &server{t: t, dir: t.TempDir(), port: freePort(t), args: args}
+	s := &server{t: t, dir: t.TempDir(), port: freeport.Port(t), args: args}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	port := l.Addr().(*net.TCPAddr).Port
-	if port > 50000 { // a cluster's bus is at port+10000
-		return port - 20000
-	}
-	return port
 }
 
 func (s *server) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }

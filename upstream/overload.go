@@ -22,7 +22,8 @@ import (
 // and say nothing about latency.
 type limiter struct {
 	Overload
-	notify func(kind string)
+	service string
+	notify  func(kind string)
 
 	limit     atomic.Int64 // unbounded, or how many
 	vainAfter atomic.Int64 // who gives up after that has waited in vain
@@ -63,11 +64,11 @@ type ticket struct {
 	came, at   int64
 }
 
-func newLimiter(o Overload, notify func(string)) *limiter {
+func newLimiter(service string, o Overload, notify func(string)) *limiter {
 	if o.Mode == "" || o.Mode == OverloadOff {
 		return nil
 	}
-	l := &limiter{Overload: o, notify: notify}
+	l := &limiter{Overload: o, service: service, notify: notify}
 	l.spare.New = newWaiter
 	l.limit.Store(unbounded)
 	l.now.Store(1)
@@ -76,8 +77,8 @@ func newLimiter(o Overload, notify func(string)) *limiter {
 	return l
 }
 
-// enter lets a request in, at once or after a short wait, or refuses it. Without
-// a limiter everybody may enter.
+// enter lets a request in, at once or after a short wait (which is a span), or
+// refuses it. Without a limiter everybody may enter.
 func (l *limiter) enter(x *exchange.Exchange, now func() int64, at int64) (ticket, error) {
 	if l == nil {
 		return ticket{}, nil
@@ -95,7 +96,9 @@ func (l *limiter) enter(x *exchange.Exchange, now func() int64, at int64) (ticke
 		l.refused[x.Importance.Index()].Add(1)
 		return ticket{noSlot, at, at}, nil
 	}
+	span := x.BeginSpan(exchange.SpanWait, l.service, l.service)
 	g, err := l.wait(x)
+	x.EndSpan(span, err, exchange.WorthSpan)
 	end := now()
 	if err != nil {
 		if l.inVain(end-at, err) {

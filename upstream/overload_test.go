@@ -254,7 +254,7 @@ func TestLimiterAllocatesNothing(t *testing.T) {
 // Who sends a large body decides how long that takes. So it holds no place: slow senders keep
 // nobody out, however few places there are.
 func TestLargeBodiesHoldNoPlace(t *testing.T) {
-	l := newLimiter(enforced, func(string) {})
+	l := newLimiter("s", enforced, func(string) {})
 	l.limit.Store(1)
 	now := func() int64 { return 0 }
 	for range 100 {

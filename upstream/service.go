@@ -56,7 +56,7 @@ func Open(set Settings, o Options) (*Service, error) {
 	if s.set.Breaker != nil {
 		s.breaker = newBreaker(*s.set.Breaker, func(p phase) { s.notify(nil, "breaker_"+p.String(), "") })
 	}
-	s.limiter = newLimiter(s.set.Overload, func(kind string) { s.notify(nil, kind, "") })
+	s.limiter = newLimiter(s.set.Name, s.set.Overload, func(kind string) { s.notify(nil, kind, "") })
 	s.cursor.Store(s.options.Rand()) // gateways that start together don't begin with the same target
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.update(true)
@@ -191,7 +191,7 @@ func (s *Service) Serve(x *exchange.Exchange) error {
 		s.refused.Add(1)
 		return exchange.CircuitOpen.Because(s.isOpen)
 	}
-	slot, err := s.await(x, now)
+	slot, err := s.limiter.enter(x, s.now, now)
 	if err != nil {
 		s.refused.Add(1)
 		if s.breaker != nil {
@@ -217,17 +217,6 @@ func (s *Service) Serve(x *exchange.Exchange) error {
 	err = s.serve(x)
 	v, answered = judge(x, err), err == nil
 	return err
-}
-
-// await waits for a place, where there are only so many.
-func (s *Service) await(x *exchange.Exchange, now int64) (ticket, error) {
-	if s.limiter == nil {
-		return ticket{}, nil
-	}
-	span := x.BeginSpan(exchange.SpanWait, s.set.Name, s.set.Name)
-	slot, err := s.limiter.enter(x, s.now, now)
-	x.EndSpan(span, err, exchange.WorthSpan)
-	return slot, err
 }
 
 func (s *Service) serve(x *exchange.Exchange) error {

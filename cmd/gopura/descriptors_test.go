@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // TestDescriptorsRunOut gives the gateway 64 descriptors and 200 clients. It
@@ -26,7 +28,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 	}
 	go up.Serve(ln)
 	defer up.Close()
-	web := freeAddress(t)
+	web := freeport.Address(t)
 	path := file(t, fmt.Sprintf("listen: %s\naccess_log: off\nservices: {up: \"http://%s\"}\nroutes:\n  - {match: /up, to: up}\n  - {match: /*, answer: {body: hello}}\n", web, ln.Addr()))
 	c := launchAs(t, exec.Command("/bin/sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, os.Args[0], "run", "-c", path))
 	eventually(t, "in force", func() bool { return strings.Contains(c.stderr.String(), "in force") })

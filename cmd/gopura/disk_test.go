@@ -11,13 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // TestDiskRunsFull has the access log on a file system of 64 KiB that runs full:
 // requests go on, what is lost is counted and said in one line of the log, and
 // when there is room again, whole records follow.
 func TestDiskRunsFull(t *testing.T) {
-	dir, web, adm := t.TempDir(), freeAddress(t), freeAddress(t)
+	dir, web, adm := t.TempDir(), freeport.Address(t), freeport.Address(t)
 	if out, err := exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "none", dir).CombinedOutput(); err != nil {
 		t.Skipf("no namespaces to mount in: %v %s", err, out)
 	}

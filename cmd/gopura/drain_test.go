@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // drainBody is what the slow answers hold, in pieces over some time.
@@ -52,7 +54,7 @@ func TestDrain(t *testing.T) {
 		{"HTTP2", 8, (*drained).streams},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			web := freeAddress(t)
+			web := freeport.Address(t)
 			path := file(t, fmt.Sprintf("listen: %s\naccess_log: off\nshutdown: {grace: 30s}\nservices: {slow: \"http://%s\"}\nroutes:\n  - {match: /*, to: slow}\n", web, ln.Addr()))
 			c := launch(t, "run", "-c", path)
 			eventually(t, "in force", func() bool { return strings.Contains(c.stderr.String(), "in force") })

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // command is gopura as a process of its own.
@@ -88,16 +90,6 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 func get(url string) (int, string) {
 	res, err := http.Get(url)
 	if err != nil {
@@ -123,7 +115,7 @@ func TestSignals(t *testing.T) {
 	go slow.Serve(ln)
 	defer slow.Close()
 
-	web, adm, dir := freeAddress(t), freeAddress(t), t.TempDir()
+	web, adm, dir := freeport.Address(t), freeport.Address(t), t.TempDir()
 	path, access := filepath.Join(dir, "gopura.yaml"), filepath.Join(dir, "access.log")
 	write := func(answer string) {
 		text := fmt.Sprintf("listen: %s\nadmin: %s\naccess_log: %s\nservices: {slow: \"http://%s\"}\nroutes:\n  - {match: /slow, to: slow}\n  - {match: /, answer: {body: %s}}\n",
@@ -187,7 +179,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close() // accepts in the system's queue, never answers
-	web := freeAddress(t)
+	web := freeport.Address(t)
 	path := file(t, fmt.Sprintf("listen: %s\naccess_log: off\nshutdown: {grace: 60s}\nservices: {mute: \"http://%s\"}\nroutes:\n  - {match: /*, to: mute}\n", web, ln.Addr()))
 	c := launch(t, "run", "-c", path)
 	eventually(t, "in force", func() bool { return strings.Contains(c.stderr.String(), "in force") })

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // upgrades is how often TestUpgradeUnderLoad hands over; GOPURA_UPGRADES says
@@ -147,7 +149,7 @@ func TestSocketActivation(t *testing.T) {
 
 func upgradeConfig(t *testing.T, shop string) (gateway, admin, file string) {
 	t.Helper()
-	gateway, admin = freeAddress(t), freeAddress(t)
+	gateway, admin = freeport.Address(t), freeport.Address(t)
 	file = filepath.Join(t.TempDir(), "gopura.yaml")
 	text := fmt.Sprintf("listen: %s\nadmin: %s\nservices: {shop: %q}\nroutes: [{match: /*, to: shop}]\naccess_log: off\nshutdown: {grace: 10s}\n", gateway, admin, shop)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 //go:embed testdata
@@ -238,17 +239,14 @@ func (p *Proxy) stderr() string {
 	return string(text[max(0, len(text)-4096):])
 }
 
-// freePorts are free now; nobody else can be kept from taking them meanwhile.
 func freePorts(n int) ([]string, error) {
 	var ports []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := freeport.Find()
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		ports = append(ports, port)
+		ports = append(ports, strconv.Itoa(port))
 	}
 	return ports, nil
 }

@@ -159,7 +159,8 @@ func replyHTTP2(w http.ResponseWriter, p *plan) {
 		w.Header().Set("Link", "</"+p.tag+">")
 		w.WriteHeader(http.StatusEarlyHints)
 	}
-	if p.answer != "chunked" {
+	// After an interim answer net/http may still be reading the header.
+	if p.answer != "chunked" && p.answer != "interim" {
 		w.Header().Set("Content-Length", strconv.Itoa(p.size))
 	}
 	if p.answer == "cut" {

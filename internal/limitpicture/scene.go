@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // scene is what is asked of how many gateways.
@@ -86,8 +88,12 @@ func (s scene) play(ctx context.Context, gopura string) (a act, err error) {
 	}
 	store := ""
 	if s.gateways > 1 {
-		address, port := freeAddress()
-		if err := spawn("redis-server", "--save", "", "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--loglevel", "warning"); err != nil {
+		port, err := freeport.Find()
+		if err != nil {
+			return a, err
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if err := spawn("redis-server", "--save", "", "--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--dir", dir, "--loglevel", "warning"); err != nil {
 			return a, err
 		}
 		store = "store: redis://" + address
@@ -97,7 +103,11 @@ func (s scene) play(ctx context.Context, gopura string) (a act, err error) {
 	}
 	var urls []string
 	for i := range s.gateways {
-		address, _ := freeAddress()
+		port, err := freeport.Find()
+		if err != nil {
+			return a, err
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
 		config := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
 		text := fmt.Sprintf("listen: %s\naccess_log: off\nlog: { level: error }\n%s\nroutes:\n  - { match: /, answer: 204, limit: { rate: %d/s, burst: %d, name: picture } }\n  - { match: /up, answer: 204 }\n",
 			address, store, s.rate, s.burst)
@@ -188,17 +198,6 @@ func status(c *http.Client, url string) (int, error) {
 	io.Copy(io.Discard, r.Body)
 	r.Body.Close()
 	return r.StatusCode, nil
-}
-
-// freeAddress is free now; nobody else can be kept from taking it meanwhile.
-func freeAddress() (address, port string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	return l.Addr().String(), port
 }
 
 // await waits until somebody listens.

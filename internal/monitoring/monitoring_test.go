@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 const root = "../.."
@@ -172,7 +173,7 @@ func startGateway(t *testing.T, dir string) (web, admin string) {
 		io.WriteString(w, `{"id":1}`)
 	}))
 	t.Cleanup(shop.Close)
-	web, admin = freeAddress(t), freeAddress(t)
+	web, admin = freeport.Address(t), freeport.Address(t)
 	file := filepath.Join(dir, "gopura.yaml")
 	text := fmt.Sprintf(`listen: %s
 admin: %s
@@ -207,7 +208,7 @@ func startPrometheus(t *testing.T, dir, admin string) string {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	at := freeAddress(t)
+	at := freeport.Address(t)
 	start(t, exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+at, "--log.level=error"), "http://"+at+"/-/ready")
 	return "http://" + at
 }
@@ -234,14 +235,4 @@ func start(t *testing.T, cmd *exec.Cmd, ready string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatalf("%s is not ready", cmd.Path)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }

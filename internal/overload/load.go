@@ -91,16 +91,6 @@ func (o *outcomes) per(d time.Duration) result {
 	return result{float64(o.good.Load()) / s, float64(o.late.Load()) / s, float64(o.refused.Load()) / s}
 }
 
-// freePort returns a port that nobody listens at.
-func freePort() int {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
 func awaitPort(port int) error {
 	for range 100 {
 		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {

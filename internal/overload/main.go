@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 const (
@@ -151,8 +153,11 @@ func (b *bench) measure(stubborn bool, load float64, mode string) (p point, err 
 	}
 	defer end(service)
 	file := filepath.Join(b.dir, "overload.yaml")
-	port := freePort()
-	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\nadmin: \"127.0.0.1:%d\"\naccess_log: off\noverload: %s\nservices: {s: {targets: \"http://%s\", outliers: off}}\nroutes: [{match: /*, to: s}]\n", port, freePort(), mode, target)
+	port, err := freeport.Find()
+	if err != nil {
+		return p, err
+	}
+	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\naccess_log: off\noverload: %s\nservices: {s: {targets: \"http://%s\", outliers: off}}\nroutes: [{match: /*, to: s}]\n", port, mode, target)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return p, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // gateway is the process under test, or rather those that follow one another.
@@ -34,10 +35,11 @@ func launch(dir, binary string, behind *services, patience time.Duration) (*gate
 	g := &gateway{dir: dir, patience: patience, program: filepath.Join(dir, "gopura"), config: filepath.Join(dir, "gopura.yaml"), services: behind}
 	g.http = http.Client{Timeout: 70 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, at := range []*string{&g.web, &g.secure, &g.admin} {
-		var err error
-		if *at, err = freeAddress(); err != nil {
+		port, err := freeport.Find()
+		if err != nil {
 			return nil, err
 		}
+		*at = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	var err error
 	if g.token, err = writeSecrets(dir); err != nil {
@@ -208,13 +210,4 @@ func alive(pid int) bool {
 	}
 	rest := bytes.TrimSpace(text[bytes.LastIndexByte(text, ')')+1:])
 	return len(rest) > 0 && rest[0] != 'Z'
-}
-
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }

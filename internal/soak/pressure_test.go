@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gopura/internal/freeport"
 )
 
 // confined is a cgroup of our own, with a limit of memory.
@@ -70,10 +72,7 @@ func TestMemoryPressure(t *testing.T) {
 	if !ok {
 		t.Skip("this test needs a cgroup of its own")
 	}
-	gateway, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
+	gateway := freeport.Address(t)
 	file := filepath.Join(t.TempDir(), "gopura.yaml")
 	text := fmt.Sprintf("listen: %s\nservices: {shop: %q}\nroutes: [{match: /kept/*, to: shop, cache: 1h}, {match: /*, to: shop}]\naccess_log: off\n", gateway, shop.URL)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
