@@ -49,12 +49,14 @@ routes:
 		conn.Write(ctx, websocket.MessageText, []byte(c.say))
 		_, _, err = conn.Read(ctx)
 		if err == nil && c.path == "/ends" {
-			err = conn.Close(websocket.StatusNormalClosure, "")
+			if err := conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+				t.Errorf("%s: %v", c.path, err)
+			}
 		} else {
 			for err == nil {
 				_, _, err = conn.Read(ctx)
 			}
-			if got := websocket.CloseStatus(err); got != c.code || time.Since(begin) > 5*time.Second {
+			if got := websocket.CloseStatus(err); got != c.code || time.Since(begin) > 30*time.Second {
 				t.Errorf("%s: %v after %v", c.path, err, time.Since(begin))
 			}
 		}

@@ -20,7 +20,6 @@ type conn struct {
 	conf   *Config
 	qc     *quic.Conn
 	client *exchange.Client
-	scheme string
 	calm   calm
 	peer   peerStreams
 

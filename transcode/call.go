@@ -282,12 +282,12 @@ func badBody(err error) error {
 func (c *call) answer() error {
 	r := &c.x.Response
 	if err := checkHead(r); err != nil {
-		if s, ok := ReadStatus(&r.Header); ok && s.Code != exchange.GRPCOK { // its words are better than ours
+		if s, ok := readStatus(&r.Header); ok && s.Code != exchange.GRPCOK { // its words are better than ours
 			return c.fail(&s)
 		}
 		return err
 	}
-	head, only := ReadStatus(&r.Header) // no messages, and no trailers but these
+	head, only := readStatus(&r.Header) // no messages, and no trailers but these
 	if only && (head.Code != exchange.GRPCOK || !c.b.method.ServerStreams) {
 		return c.finish(&head, nil)
 	}
@@ -314,7 +314,7 @@ func (c *call) answer() error {
 	default:
 		return err
 	}
-	s, ok := ReadStatus(r.Body.Trailer())
+	s, ok := readStatus(r.Body.Trailer())
 	if !ok {
 		return errNoStatus
 	}
@@ -324,7 +324,7 @@ func (c *call) answer() error {
 // finishEmpty makes the response of a unary call without a message: an error of
 // the service, or none of gRPC.
 func (c *call) finishEmpty(trailer *exchange.Header) error {
-	s, ok := ReadStatus(trailer)
+	s, ok := readStatus(trailer)
 	if !ok {
 		return errNoStatus
 	}

@@ -177,7 +177,7 @@ func appendConnectError(dst []byte, s *Status) []byte {
 
 // faultStatus is the status of an answer that could not be interpreted.
 func faultStatus(err error) *Status {
-	if err == ErrMessageTooLarge {
+	if err == errMessageTooLarge {
 		return &Status{Code: exchange.GRPCResourceExhausted, Message: "A message of the answer is larger than allowed."}
 	}
 	e := exchange.AsError(err)

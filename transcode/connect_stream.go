@@ -141,7 +141,7 @@ func (a *streamAnswer) Next() ([]byte, error) {
 	frame, err := t.frames.frame()
 	if err == io.EOF {
 		trailer := a.inner.Trailer()
-		s, ok := ReadStatus(trailer)
+		s, ok := readStatus(trailer)
 		if flaw := t.flaw.Load(); flaw != nil {
 			t.x.Err = flaw
 			s, ok = *faultStatus(flaw), true

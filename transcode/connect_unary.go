@@ -63,7 +63,7 @@ func (u *unaryRequest) Next() ([]byte, error) {
 	}
 	u.done = true
 	message, err := u.read()
-	if err != nil && err != ErrMessageTooLarge {
+	if err != nil && err != errMessageTooLarge {
 		return nil, badBody(err)
 	}
 	if err == nil && u.gzip {
@@ -101,7 +101,7 @@ func badEnvelope(err error) error {
 		return err
 	case errors.As(err, &f):
 		return f.refusal()
-	case errors.Is(err, ErrMessageTooLarge):
+	case errors.Is(err, errMessageTooLarge):
 		return exchange.MessageTooLarge.Because(err)
 	}
 	return exchange.BadBody.Because(err)
@@ -110,7 +110,7 @@ func badEnvelope(err error) error {
 func (u *unaryRequest) read() ([]byte, error) {
 	u.in = u.in[:0]
 	if u.inner.Len() > int64(u.t.max) {
-		return nil, ErrMessageTooLarge
+		return nil, errMessageTooLarge
 	}
 	for {
 		p, err := u.inner.Next()
@@ -121,7 +121,7 @@ func (u *unaryRequest) read() ([]byte, error) {
 			return nil, err
 		}
 		if len(u.in)+len(p) > u.t.max {
-			return nil, ErrMessageTooLarge
+			return nil, errMessageTooLarge
 		}
 		u.in = append(u.in, p...)
 	}
@@ -149,7 +149,7 @@ func (t *Talk) finishUnary() error {
 			return t.Blame(err)
 		}
 		trailer = r.Body.Trailer()
-		s, ok := ReadStatus(trailer)
+		s, ok := readStatus(trailer)
 		switch {
 		case err != nil && err != errNoMessage:
 			t.x.Err = exchange.GRPCMalformed.Because(err)

@@ -78,7 +78,7 @@ func (e *encoder) message(m *shape, wire []byte) error {
 		return errDepth
 	}
 	if len(e.out) > e.most {
-		return ErrMessageTooLarge
+		return errMessageTooLarge
 	}
 	found, values, oneofs := len(e.found), len(e.values), len(e.oneofs)
 	err := e.index(m, wire, found, oneofs)
@@ -250,7 +250,7 @@ func (e *encoder) singular(f *field, s span) error {
 	for i := s.first; i != 0; i = e.values[i-1].next {
 		e.merged = append(e.merged, e.values[i-1].bytes...)
 		if len(e.merged) > 4*e.codec.limits.Message { // of parts within parts
-			return ErrMessageTooLarge
+			return errMessageTooLarge
 		}
 	}
 	err := e.message(f.message, e.merged[at:len(e.merged):len(e.merged)])
@@ -294,7 +294,7 @@ func (e *encoder) element(n *int) error {
 		return errors.New("a list of the message has more elements than allowed")
 	}
 	if len(e.out) > e.most {
-		return ErrMessageTooLarge
+		return errMessageTooLarge
 	}
 	return nil
 }

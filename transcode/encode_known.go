@@ -245,7 +245,7 @@ func (e *encoder) mapping(f *field, s span) error {
 		}
 		first = false
 		if len(e.out) > e.most {
-			return ErrMessageTooLarge
+			return errMessageTooLarge
 		}
 		if err := e.key(key, p); err != nil {
 			return err
@@ -356,9 +356,6 @@ func (e *encoder) foreign(m *shape, wire []byte) (err error) {
 	e.out = out
 	return nil
 }
-
-// plainByte says which bytes need no escape in a string.
-func plainByte(c byte) bool { return c >= ' ' && c != '"' && c != '\\' }
 
 // appendString appends a string of JSON. What is not UTF-8 becomes U+FFFD.
 func appendString(dst, s []byte) []byte { return rawjson.AppendString(dst, s) }

@@ -48,7 +48,7 @@ func (r *FrameReader) Reset(body exchange.Body, max int, encoding []byte) error 
 }
 
 // Next returns the next message, which is valid until the next call, or io.EOF
-// after the last. A message that is longer than allowed is ErrMessageTooLarge;
+// after the last. A message that is longer than allowed is errMessageTooLarge;
 // a body that ends within one is io.ErrUnexpectedEOF.
 func (r *FrameReader) Next() ([]byte, error) {
 	frame, err := r.frame()
@@ -85,7 +85,7 @@ func (r *FrameReader) frame() ([]byte, error) {
 		if len(have) >= prefixSize {
 			n := binary.BigEndian.Uint32(have[1:prefixSize])
 			if uint64(n) > uint64(r.max) {
-				return nil, ErrMessageTooLarge
+				return nil, errMessageTooLarge
 			}
 			need += int(n)
 		}

@@ -76,8 +76,8 @@ func TestFrames(t *testing.T) {
 		encoding string
 		want     error
 	}{
-		"too long":    {AppendFrame(nil, make([]byte, 1001)), "", ErrMessageTooLarge},
-		"bomb":        {append(head, bomb...), "gzip", ErrMessageTooLarge},
+		"too long":    {AppendFrame(nil, make([]byte, 1001)), "", errMessageTooLarge},
+		"bomb":        {append(head, bomb...), "gzip", errMessageTooLarge},
 		"cut":         {b[:8], "", io.ErrUnexpectedEOF},
 		"cut prefix":  {b[:3], "", io.ErrUnexpectedEOF},
 		"flags":       {[]byte{2, 0, 0, 0, 0}, "", nil},

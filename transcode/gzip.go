@@ -9,15 +9,15 @@ import (
 	"gopura/rawjson"
 )
 
-// ErrMessageTooLarge is a message that is longer than allowed.
-var ErrMessageTooLarge = errors.New("a message is longer than allowed")
+// errMessageTooLarge is a message that is longer than allowed.
+var errMessageTooLarge = errors.New("a message is longer than allowed")
 
 // gunzip appends what src holds compressed, at most max bytes of it: a few
 // bytes of gzip can be a thousand times as many.
 func gunzip(dst, src []byte, max int) ([]byte, error) {
 	out, err := rawjson.Decompress(dst, "gzip", src, max)
 	if errors.Is(err, rawjson.ErrTooLarge) {
-		return dst, ErrMessageTooLarge
+		return dst, errMessageTooLarge
 	}
 	if err != nil {
 		return dst, err

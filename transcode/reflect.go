@@ -190,7 +190,7 @@ func (r *reflector) answers(x *exchange.Exchange, most int, take func(protowire.
 	if err := checkHead(&x.Response); err != nil {
 		return err
 	}
-	if s, ok := ReadStatus(&x.Response.Header); ok {
+	if s, ok := readStatus(&x.Response.Header); ok {
 		return s.err()
 	}
 	var frames FrameReader
@@ -200,7 +200,7 @@ func (r *reflector) answers(x *exchange.Exchange, most int, take func(protowire.
 	for n := 0; ; n++ {
 		b, err := frames.Next()
 		if err == io.EOF {
-			s, ok := ReadStatus(x.Response.Body.Trailer())
+			s, ok := readStatus(x.Response.Body.Trailer())
 			if !ok {
 				return errNoStatus
 			}

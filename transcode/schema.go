@@ -100,7 +100,7 @@ func newSchema(set *descriptorpb.FileDescriptorSet) (*Schema, error) {
 
 // ParseSchema makes a schema of a descriptor set.
 func ParseSchema(b []byte) (*Schema, error) {
-	set, err := ParseSet(b)
+	set, err := parseSet(b)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +138,8 @@ func digestOf(set *descriptorpb.FileDescriptorSet) (sum [32]byte, err error) {
 	return sum, nil
 }
 
-// ParseSet reads a FileDescriptorSet, as protoc and buf write one.
-func ParseSet(b []byte) (*descriptorpb.FileDescriptorSet, error) {
+// parseSet reads a FileDescriptorSet, as protoc and buf write one.
+func parseSet(b []byte) (*descriptorpb.FileDescriptorSet, error) {
 	if len(b) > maxDescriptors {
 		return nil, fmt.Errorf("a descriptor set has at most %d bytes, this one has %d", maxDescriptors, len(b))
 	}

@@ -166,7 +166,7 @@ func (s *socket) call() (err error) {
 	if err := c.h.o.Service.Serve(&s.x); err != nil {
 		return err
 	}
-	status, only := ReadStatus(&r.Header) // no messages, and no trailers but these
+	status, only := readStatus(&r.Header) // no messages, and no trailers but these
 	if err := checkHead(r); err != nil {
 		if only && status.Code != exchange.GRPCOK {
 			return status.err()
@@ -182,7 +182,7 @@ func (s *socket) call() (err error) {
 	for {
 		message, err := c.frames.Next()
 		if err == io.EOF {
-			if status, only = ReadStatus(r.Body.Trailer()); !only {
+			if status, only = readStatus(r.Body.Trailer()); !only {
 				return errNoStatus
 			}
 			return status.err()
@@ -231,7 +231,7 @@ func (s *socket) conclude(err error) {
 		if said.Code == exchange.GRPCUnimplemented {
 			c.h.o.Source.Refresh() // it may have changed
 		}
-	case errors.Is(err, ErrMessageTooLarge):
+	case errors.Is(err, errMessageTooLarge):
 		s.err = exchange.GRPCMalformed.Errorf("%s: %w", c.b.method.Path, err)
 		status = Status{Code: exchange.GRPCResourceExhausted, Message: "A message of the service is larger than allowed."}
 	default:

@@ -130,7 +130,7 @@ func FuzzDescriptors(f *testing.F) {
 	f.Add(googlePB)
 	f.Add([]byte("\x0a\x07\x0a\x01a\x12\x02p."))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		set, err := ParseSet(b)
+		set, err := parseSet(b)
 		if err != nil {
 			return
 		}

@@ -27,9 +27,9 @@ type Detail struct {
 
 var errNoStatus = errors.New("the answer ends without a grpc-status")
 
-// ReadStatus reads the status from trailers, or from the head of an answer that
+// readStatus reads the status from trailers, or from the head of an answer that
 // is nothing else; false when there is none.
-func ReadStatus(h *exchange.Header) (s Status, ok bool) {
+func readStatus(h *exchange.Header) (s Status, ok bool) {
 	if h == nil {
 		return s, false
 	}

@@ -35,7 +35,7 @@ func (c *call) startStream(over bool) error {
 		switch {
 		case err == io.EOF:
 			c.x.EndGRPC(r.Body.Trailer())
-			status, ok := ReadStatus(r.Body.Trailer())
+			status, ok := readStatus(r.Body.Trailer())
 			if !ok {
 				return errNoStatus
 			}
@@ -115,7 +115,7 @@ func (s *streamBody) Next() ([]byte, error) {
 		message, err := c.frames.Next()
 		if err == io.EOF {
 			c.x.EndGRPC(s.inner.Trailer())
-			status, ok := ReadStatus(s.inner.Trailer())
+			status, ok := readStatus(s.inner.Trailer())
 			switch {
 			case !ok:
 				return s.broken(errNoStatus)

@@ -182,7 +182,7 @@ func Say(x *exchange.Exchange, d Dialect) {
 // has the status that gRPC makes of it.
 func (t *Talk) head() (s Status, only bool) {
 	r := &t.x.Response
-	s, only = ReadStatus(&r.Header)
+	s, only = readStatus(&r.Header)
 	if err := checkHead(r); err != nil {
 		if !only || s.Code == exchange.GRPCOK {
 			s = err.(*statusError).Status

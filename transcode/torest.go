@@ -299,7 +299,7 @@ func (c *restCall) message() ([]byte, error) {
 }
 
 func badFrame(err error) error {
-	if errors.Is(err, ErrMessageTooLarge) {
+	if errors.Is(err, errMessageTooLarge) {
 		return exchange.MessageTooLarge.Because(err)
 	}
 	return badBody(err)

@@ -63,7 +63,7 @@ func (c *restCall) begin(body exchange.Body) {
 
 // malformed is the error of an answer that can't be translated.
 func (c *restCall) malformed(err error) error {
-	if errors.Is(err, ErrMessageTooLarge) || errors.Is(err, errLongLine) {
+	if errors.Is(err, errMessageTooLarge) || errors.Is(err, errLongLine) {
 		return exchange.MessageTooLarge.Because(err)
 	}
 	e := exchange.UpstreamMalformed.Errorf("%s: %w", c.b.method.Path, err)
@@ -77,7 +77,7 @@ func (c *restCall) readAnswer(limit int) ([]byte, error) {
 	body := c.x.Response.Body
 	n := body.Len()
 	if n > int64(limit) {
-		return nil, c.malformed(ErrMessageTooLarge)
+		return nil, c.malformed(errMessageTooLarge)
 	}
 	c.in = c.in[:0]
 	for {
@@ -92,7 +92,7 @@ func (c *restCall) readAnswer(limit int) ([]byte, error) {
 			return p, nil
 		}
 		if len(c.in)+len(p) > limit {
-			return nil, c.malformed(ErrMessageTooLarge)
+			return nil, c.malformed(errMessageTooLarge)
 		}
 		c.in = append(c.in, p...)
 	}
@@ -116,7 +116,7 @@ func (c *restCall) frame(json []byte) error {
 func (c *restCall) seal(d *decoder) error {
 	start := len(c.wire)
 	if len(d.out)-start-prefixSize > c.t.codec.limits.Message {
-		return c.malformed(ErrMessageTooLarge)
+		return c.malformed(errMessageTooLarge)
 	}
 	sealFrame(d.out[start:])
 	c.wire = d.out

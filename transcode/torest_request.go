@@ -49,7 +49,7 @@ func (c *restCall) translate(list []*binding, message []byte) error {
 
 // badMessage is the refusal of a message that can't be translated.
 func badMessage(err error) error {
-	if errors.Is(err, ErrMessageTooLarge) {
+	if errors.Is(err, errMessageTooLarge) {
 		return exchange.MessageTooLarge.Because(err)
 	}
 	text := err.Error()

@@ -59,7 +59,7 @@ func FuzzToREST(f *testing.F) {
 		if tail == nil {
 			tail = &x.Response.Header
 		}
-		if _, ok := ReadStatus(tail); !ok {
+		if _, ok := readStatus(tail); !ok {
 			t.Error("no status")
 		}
 	})
