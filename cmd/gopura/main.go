@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -103,13 +104,12 @@ It routes, balances, retries, edits and shows their traffic, as one file says.
 Start with 'gopura demo'; then write a gopura.yaml and 'gopura run' it.
 
 Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
-		Version:       version,
+		Version:       strings.TrimPrefix(versionLine(), "gopura "), // a template of our own would bring text/template in
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newRun(), newUpgrade(), newCheck(), newRoutes(), newExplain(), newTest(), newGraph(), newLint(), newDiff(), newRecord(), newImport(), newOpenAPI(), newDemo(), newSchema(), newKey(), newLimits(), newHistory(), newRollback(), newTop(), newDebugToken(), newVersion())
 	root.Flags().BoolP("version", "v", false, "print the version")
-	root.SetVersionTemplate(versionLine() + "\n")
 	suggestNames(root)
 	sayArgs(root)
 	return root

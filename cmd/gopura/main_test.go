@@ -72,7 +72,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"serve"}, 2, "", `unknown command "serve"`},
 		{[]string{"serve"}, 2, "", "Did you mean this?\n\trun\n"},
 		{[]string{"validate"}, 2, "", "Did you mean this?\n\tcheck\n"},
-		{[]string{"--version"}, 0, versionLine() + "\n", ""},
+		{[]string{"--version"}, 0, "gopura version " + version, ""},
 		{[]string{"key", "new", "--expires", "90 days"}, 2, "", "expected a duration (300ms, 5s, 12h, 90d)"},
 		{[]string{"key", "new", "--expires", "-1h"}, 2, "", "expected a duration"},
 		{[]string{"key", "new", "--expires", "90d"}, 0, "expires: ", ""},
