@@ -274,7 +274,7 @@ func TestLargeBodiesHoldNoPlace(t *testing.T) {
 // A client that takes long to send its body says nothing about the service: what
 // counts is how long the service took when it had all of it.
 func TestSlowBodiesAreNoSlowService(t *testing.T) {
-	l := newLimiter(enforced, func(string) {})
+	l := newLimiter("s", enforced, func(string) {})
 	l.vainAfter.Store(int64(time.Second))
 	l.due.Store(1 << 62) // nobody takes stock meanwhile
 	now := func() int64 { return 0 }
