@@ -84,10 +84,16 @@ func (c *comparer) oneSided(path string, a, b reflect.Value) {
 
 const isOn = "on"
 
-// inside takes pointers and interfaces away.
+// inside takes pointers and interfaces away; what a policy says stands for it.
 func inside(v reflect.Value) reflect.Value {
-	for v.IsValid() && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) {
-		v = v.Elem()
+	for v.IsValid() {
+		if p, ok := reflect.TypeAssert[Policy](v); ok {
+			v = reflect.ValueOf(p.Spec)
+		} else if v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+			v = v.Elem()
+		} else {
+			return v
+		}
 	}
 	return v
 }
@@ -104,11 +110,11 @@ func (c *comparer) fields(path string, a, b reflect.Value) {
 		switch { // an empty value that means nothing is not told as one
 		case bare(f, x) && bare(f, y):
 		case bare(f, x):
-			c.walk(below(path, name), reflect.Value{}, y)
+			c.walk(placed(path, name, f), reflect.Value{}, y)
 		case bare(f, y):
-			c.walk(below(path, name), x, reflect.Value{})
+			c.walk(placed(path, name, f), x, reflect.Value{})
 		default:
-			c.walk(below(path, name), x, y)
+			c.walk(placed(path, name, f), x, y)
 		}
 	}
 }
@@ -116,6 +122,15 @@ func (c *comparer) fields(path string, a, b reflect.Value) {
 // bare reports whether a field is empty, and that is no value of its own.
 func bare(f reflect.StructField, v reflect.Value) bool {
 	return (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) && v.Kind() != reflect.Bool && unset(f, v)
+}
+
+// placed is the path of a field: the policies of a part stand in it by their own
+// names. (Those of the whole are kept apart, as "policies".)
+func placed(path, name string, f reflect.StructField) string {
+	if path != "" && f.Type == reflect.TypeFor[[]Policy]() {
+		return path
+	}
+	return below(path, name)
 }
 
 func below(path, name string) string {

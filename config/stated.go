@@ -30,7 +30,7 @@ func (c *comparer) state(path string, v reflect.Value, say func(path, text strin
 		for i := range t.NumField() {
 			f := t.Field(i)
 			if name, ok := shownName(f); ok && !unset(f, v.Field(i)) {
-				c.state(below(path, name), v.Field(i), say)
+				c.state(placed(path, name, f), v.Field(i), say)
 			}
 		}
 	case t.Kind() == reflect.Slice && v.Len() == 0:

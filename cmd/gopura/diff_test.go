@@ -21,6 +21,13 @@ routes:
   - { match: GET /users/*, to: users, identity: idp, allow: '"users.read" in jwt.scope', headers: { request: { set: { Authorization: Bearer hush } } } }
   - { match: /hooks, to: users, identity: hooks }
   - { match: /old/*, to: old }
+  - match: POST /orders
+    compose:
+      order:
+        call: POST users/orders
+        limit: 7/s
+        credentials: { bearer: hush-order }
+        compensate: { call: "DELETE users/orders/1", credentials: { bearer: hush-undo } }
 `
 
 func TestDiff(t *testing.T) {
@@ -33,6 +40,13 @@ func TestDiff(t *testing.T) {
 		{"order and comments", `
 # moved around
 routes:
+  - match: POST /orders
+    compose:
+      order:
+        credentials: { bearer: hush-order }
+        compensate: { call: "DELETE users/orders/1", credentials: { bearer: hush-undo } }
+        limit: 7/s
+        call: POST users/orders
   - match: /old/*
     to: old
   - { match: /hooks, to: users, use: hooked }
@@ -62,7 +76,16 @@ listen: ":8080"
     ~ keys.shop.secret: *** -> ***
 ~ route "GET /users/*"  (GOPURA:11:5)
     ~ headers.request.set.Authorization.value: *** -> ***
-2 changes, 0 alarms
+~ route "POST /orders"  (GOPURA:14:5)
+    ~ compose.order.compensate.credentials.bearer: *** -> ***
+    ~ compose.order.credentials.bearer: *** -> ***
+3 changes, 0 alarms
+`},
+		{"policies of a call", strings.NewReplacer("7/s", "9/s", ", credentials: { bearer: hush-undo }", "").Replace(diffBefore) + "        quota: 5/day per client.ip\n", 0, `~ route "POST /orders"  (GOPURA:14:5)
+    - compose.order.compensate.credentials.bearer: ***
+    ~ compose.order.limit[0].rate: 7/s -> 9/s
+    + compose.order.quota[0].limit: 5/day per client.ip
+1 change, 0 alarms
 `},
 		{"numbers", strings.NewReplacer("100/s", "1000/day", "10/s", "20/s", ":8080\nid", ":8081\nlimits: { body: 1MiB }\nid", "/old/*", "/older/*").Replace(diffBefore), 1, `~ listener "default"  (GOPURA:2:9)
     ~ address: :8080 -> :8081
