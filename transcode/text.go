@@ -122,8 +122,14 @@ func (d *decoder) textScalar(f *field, text []byte) *FieldError {
 	return nil
 }
 
-// query sets the fields that the parameters of a query name.
+// query sets the fields that the parameters of a query name, each once: a policy
+// that looks at the first of two must not have looked at what doesn't count.
 func (d *decoder) query(b *binding, query []byte, ignore bool) *FieldError {
+	var room [16]fieldPath
+	told := room[:0]
+	for i := range b.vars {
+		told = append(told, b.vars[i].path)
+	}
 	for n := 0; len(query) > 0; n++ {
 		var part []byte
 		part, query, _ = bytes.Cut(query, []byte("&"))
@@ -146,11 +152,36 @@ func (d *decoder) query(b *binding, query []byte, ignore bool) *FieldError {
 			}
 			return inQuery(err, name)
 		}
+		for _, other := range told {
+			if detail := clash(other, p); detail != "" {
+				return inQuery(flaw(detail), name)
+			}
+		}
+		if !p[len(p)-1].list {
+			told = append(told, p)
+		}
 		if err := d.set(p, text); err != nil {
 			return inQuery(err, name)
 		}
 	}
 	return nil
+}
+
+// clash is why two paths can't both be set; empty: they can.
+func clash(a, b fieldPath) string {
+	for i := range min(len(a), len(b)) {
+		switch x, y := a[i], b[i]; {
+		case x == y:
+		case x.oneof >= 0 && x.oneof == y.oneof:
+			return "only one of its group may be set"
+		default:
+			return ""
+		}
+	}
+	if len(a) != len(b) {
+		return ""
+	}
+	return "is there twice"
 }
 
 func inQuery(e *FieldError, name []byte) *FieldError {
