@@ -168,6 +168,11 @@ func (c *compiler) rpc(env *expr.Env, r *request, path string, ask config.Ask, s
 		return
 	}
 	r.handler = h
+	if p != nil {
+		if err := env.Members(changed, h.Lacks); err != nil {
+			c.wrong(path+".call", s.text, list, moved(err, ask.MessageAt))
+		}
+	}
 }
 
 // checkTarget looks at what of a path is written out.

@@ -19,7 +19,7 @@ type Options struct {
 	Policies func(call string, list []config.Policy, path string) (exchange.Middleware, bool)
 	// RPC returns what serves a method of gRPC, package.Service/Method: JSON in,
 	// JSON out, as POST to /package.Service/Method. Nil: there is none.
-	RPC func(service, method string) (exchange.Handler, error)
+	RPC func(service, method string) (Method, error)
 	// Observer returns what counts the calls of that name. Nil: nobody counts.
 	Observer func(call string) Observer
 	// AnyBody lets clients send forms, XML and texts, too, where the route says which
@@ -31,6 +31,14 @@ type Options struct {
 	// Problem reports what is wrong with a value of the document: its path, its
 	// text, and the place within that. Warning: it is only doubtful.
 	Problem func(p Problem)
+}
+
+// Method serves a method of gRPC.
+type Method interface {
+	exchange.Handler
+	// Lacks reports that its message has no field of that path, and the names of
+	// those that are there. Of what is not known nothing is lacking.
+	Lacks(path []string) (there []string, yes bool)
 }
 
 // Observer counts calls that have ended.

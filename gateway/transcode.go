@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gopura/compose"
 	"gopura/config"
 	"gopura/exchange"
 	"gopura/lifetime"
@@ -230,7 +231,7 @@ func (c *compiler) transcoder(r *config.Route, svc *service, path string) (excha
 
 // grpcMethod returns a handler that calls one method of a service: it takes and
 // gives JSON. Aggregations call methods by it.
-func (c *compiler) grpcMethod(name, method string) (exchange.Handler, error) {
+func (c *compiler) grpcMethod(name, method string) (compose.Method, error) {
 	svc, conf := c.services[name], c.serviceConf(name)
 	if svc == nil || svc.entry == nil || conf == nil {
 		return nil, fmt.Errorf("there is no service %q", name)

@@ -66,6 +66,41 @@ func (h *Handler) Check() (faults []string, err error) {
 	return t.faults, t.err
 }
 
+// Lacks reports that the message of the method that is called has no field of
+// that path, and the names of those that are there. As long as the schema is not
+// known, and within values that may hold anything, nothing is lacking.
+func (h *Handler) Lacks(path []string) (there []string, yes bool) {
+	s := h.o.Source.Schema()
+	if s == nil {
+		return nil, false
+	}
+	m, err := s.Method(h.o.Call)
+	if err != nil {
+		return nil, false
+	}
+	inside, key := m.Input.shape, false
+	for _, name := range path {
+		if key { // of a map: any
+			key = false
+			continue
+		}
+		if inside == nil || inside.form != plain || strings.HasPrefix(name, "[") {
+			return nil, false
+		}
+		f := inside.named([]byte(name))
+		if f == nil {
+			for i := range inside.fields {
+				there = append(there, inside.fields[i].name)
+			}
+			return there, true
+		}
+		if inside = f.message; f.entry != nil {
+			inside, key = f.entry.fields[1].message, true
+		}
+	}
+	return nil, false
+}
+
 // table is what the options mean for one schema.
 type table struct {
 	schema *Schema
