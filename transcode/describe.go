@@ -88,7 +88,7 @@ func (d *Describer) method(md protoreflect.MethodDescriptor, r Rule) Described {
 	if r.Body != "*" {
 		for i := range md.Input().Fields().Len() {
 			fd := md.Input().Fields().Get(i)
-			if !named[string(fd.Name())] && fd.Message() == nil && !fd.IsMap() {
+			if !named[string(fd.Name())] && !fd.IsMap() && asText(fd) {
 				out.Query[d.name(fd)] = d.field(fd)
 			}
 		}
@@ -99,6 +99,18 @@ func (d *Describer) method(md protoreflect.MethodDescriptor, r Rule) Described {
 	d.message(md.Input())
 	d.message(md.Output())
 	return out
+}
+
+// asText reports whether a parameter can set a field: see textual.
+func asText(fd protoreflect.FieldDescriptor) bool {
+	if fd.Message() == nil {
+		return true
+	}
+	switch formOf(fd.Message()) {
+	case timestamp, duration, wrapper, fieldMask:
+		return true
+	}
+	return false
 }
 
 // templateFields are the fields that a path names: of /v1/{name=a/*}/{x}, name and x.
