@@ -43,7 +43,7 @@ var law = map[string]string{
 	"importer":   "config openapi",
 	"apidoc":     "config gateway policy transcode",
 	"diagram":    "config gateway upstream telemetry",
-	"lint":       "config gateway policy",
+	"lint":       "config gateway identity policy",
 	"replay":     "exchange config gateway trial",
 	"trial":      "exchange config gateway",
 	"console":    "",

@@ -28,6 +28,7 @@ var (
 	// Who is calling.
 	IdentityRequired    = &Code{"identity_required", 401, ByClient, false, "The request needs a credential and carries none."}
 	IdentityInvalid     = &Code{"identity_invalid", 401, ByClient, false, "The credential of the request is not accepted."}
+	IdentityLimited     = &Code{"identity_limited", 429, ByClient, false, "Too many credentials from this address were refused; Retry-After says when one is looked at again."}
 	IdentityUnavailable = &Code{"identity_unavailable", 503, ByGateway, true, "Who is calling can't be verified at the moment."}
 
 	// What the caller may do.
@@ -90,7 +91,7 @@ var Codes = []*Code{
 	BadRequest, BadFraming, BadHeader, BadHost, BadTarget, BadBody, TargetTooLong, HeaderTooLarge, BodyTooLarge, MessageTooLarge,
 	RequestTimeout, VersionUnknown, MethodUnsupported, ExpectUnknown, Misdirected, ClientGone,
 	NoRoute, MethodNotAllowed,
-	IdentityRequired, IdentityInvalid, IdentityUnavailable,
+	IdentityRequired, IdentityInvalid, IdentityLimited, IdentityUnavailable,
 	Forbidden, IPForbidden, ScopeMissing, RoleMissing, CORSRefused, CSRFRefused, MediaTypeUnsupported, RequestInvalid, DecisionUnavailable,
 	RateLimited, QuotaExceeded, ConcurrencyLimited, Overloaded, LimitUnavailable,
 	NoTarget, TargetBusy, CircuitOpen, ConnectFailed, ConnectTimeout, UpstreamTLS, UpstreamReset, UpstreamStale,

@@ -10,6 +10,7 @@ import (
 
 	"gopura/config"
 	"gopura/identity"
+	"gopura/policy"
 )
 
 // prepareTimeout bounds how long a configuration waits for what its sources of
@@ -42,6 +43,10 @@ func (c *compiler) compileSources() {
 			Asserts: c.asserts,
 			Now:     time.Now,
 			Values:  c.kept.plain, StoreKey: c.kept.key,
+			Refusals: func(rate config.Rate) (identity.Refusals, error) {
+				name := "identity " + b.Name
+				return policy.OpenRefusals(c.store(), c.s.scope, name+" refusals", rate, c.g.limited(c.s.scope, name, "refusals", "enforce"))
+			},
 		}
 		path := "identity." + b.Name + "." + b.Kind
 		source, err := b.Spec.(identity.Spec).Compile(env)

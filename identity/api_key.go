@@ -17,14 +17,15 @@ const apiKeyDoc = "A key that was given to the client, in a header field or a qu
 
 // APIKey is the settings of api_key.
 type APIKey struct {
-	Pos     config.Pos    `yaml:"-"`
-	File    string        `yaml:"file" short:"true" doc:"The file of the keys' hashes. Read again when it changes."`
-	Store   *KeyStore     `yaml:"store" doc:"In place of a file: keys in the top-level store, which all replicas share."`
-	Header  string        `yaml:"header" default:"X-API-Key" doc:"The header field that carries the key."`
-	Scheme  string        `yaml:"scheme" doc:"A word before the key in that field, such as Bearer; for Authorization."`
-	Query   string        `yaml:"query" doc:"A query parameter that may carry the key instead. Left out: none."`
-	Pepper  config.Secret `yaml:"pepper" doc:"The secret of hmac-sha256 hashes."`
-	Forward bool          `yaml:"forward" doc:"Leave the key in the request for the service."`
+	Pos      config.Pos    `yaml:"-"`
+	File     string        `yaml:"file" short:"true" doc:"The file of the keys' hashes. Read again when it changes."`
+	Store    *KeyStore     `yaml:"store" doc:"In place of a file: keys in the top-level store, which all replicas share."`
+	Header   string        `yaml:"header" default:"X-API-Key" doc:"The header field that carries the key."`
+	Scheme   string        `yaml:"scheme" doc:"A word before the key in that field, such as Bearer; for Authorization."`
+	Query    string        `yaml:"query" doc:"A query parameter that may carry the key instead. Left out: none."`
+	Pepper   config.Secret `yaml:"pepper" doc:"The secret of hmac-sha256 hashes."`
+	Refusals config.Rate   `yaml:"refusals" doc:"How many credentials of one client address (of IPv6, of one /64) may be refused, 20/min; then 429 (identity_limited), and none of that address is looked at until there is room. Left out: as many as come."`
+	Forward  bool          `yaml:"forward" doc:"Leave the key in the request for the service."`
 }
 
 // Files returns what the source is made of besides its settings.
@@ -43,6 +44,7 @@ type apiKey struct {
 	challenge             string
 	forward               bool
 	known                 keyLookup
+	refusals              *refusals
 	now                   func() time.Time
 }
 
@@ -76,6 +78,9 @@ func (s *APIKey) Compile(env *Env) (Source, error) {
 		a.challenge = s.Scheme + " realm=" + quoted(env.Name)
 	}
 	var err error
+	if a.refusals, err = env.refusals(s.Refusals, s.Pos); err != nil {
+		return nil, err
+	}
 	if s.Store != nil {
 		if a.known, err = s.Store.open(env, s.Pepper.Reveal()); err != nil {
 			return fault("store", err)
@@ -127,6 +132,14 @@ func (a *apiKey) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.refusals.look(x); err != nil {
+		return nil, err
+	}
+	id, err := a.judge(x, key)
+	return a.refusals.told(x, id, err)
+}
+
+func (a *apiKey) judge(x *exchange.Exchange, key string) (*exchange.Identity, error) {
 	if len(key) > maxAPIKey {
 		return nil, exchange.IdentityInvalid.Because(errors.New("a key that is too long"))
 	}

@@ -19,11 +19,12 @@ const basicDoc = "A user name and a password (RFC 7617), checked against an htpa
 
 // Basic is the settings of basic.
 type Basic struct {
-	Pos     config.Pos    `yaml:"-"`
-	File    string        `yaml:"file" short:"true" required:"true" doc:"The htpasswd file: a line of name:hash for each user. Read again when it changes."`
-	Realm   string        `yaml:"realm" doc:"What a browser shows when it asks for the password. Default: the name of the source."`
-	Cache   time.Duration `yaml:"cache" default:"1m" min:"0" max:"1h" doc:"How long a right password is remembered; 0: not at all."`
-	Forward bool          `yaml:"forward" doc:"Leave the Authorization field in the request for the service."`
+	Pos      config.Pos    `yaml:"-"`
+	File     string        `yaml:"file" short:"true" required:"true" doc:"The htpasswd file: a line of name:hash for each user. Read again when it changes."`
+	Realm    string        `yaml:"realm" doc:"What a browser shows when it asks for the password. Default: the name of the source."`
+	Cache    time.Duration `yaml:"cache" default:"1m" min:"0" max:"1h" doc:"How long a right password is remembered; 0: not at all."`
+	Refusals config.Rate   `yaml:"refusals" doc:"How many credentials of one client address (of IPv6, of one /64) may be refused, 20/min; then 429 (identity_limited), and none of that address is looked at until there is room. Left out: as many as come."`
+	Forward  bool          `yaml:"forward" doc:"Leave the Authorization field in the request for the service."`
 }
 
 // Files returns what the source is made of besides its settings.
@@ -55,6 +56,7 @@ type basic struct {
 	state           *basicState
 	hashing         *slots
 	cache           time.Duration
+	refusals        *refusals
 	forward         bool
 	now             func() time.Time
 }
@@ -101,6 +103,10 @@ func (s *Basic) Compile(env *Env) (Source, error) {
 	b.hashing, err = lifetime.Hold(env.Pool, env.Scope, hashStateKey, func() (*slots, func(), error) {
 		return newSlots(max(1, runtime.GOMAXPROCS(0)/2), hashWaiters, hashWait), nil, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	b.refusals, err = env.refusals(s.Refusals, s.Pos)
 	return b, err
 }
 
@@ -115,15 +121,22 @@ func (b *basic) Identify(x *exchange.Exchange) (*exchange.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := b.refusals.look(x); err != nil {
+		return nil, err
+	}
+	id, err := b.judge(x, text)
+	if err == nil && !b.forward {
+		x.Request.Header.Del("Authorization")
+	}
+	return b.refusals.told(x, id, err)
+}
+
+func (b *basic) judge(x *exchange.Exchange, text []byte) (*exchange.Identity, error) {
 	name, password, err := decodeBasic(text)
 	if err != nil {
 		return nil, exchange.IdentityInvalid.Because(err)
 	}
-	id, err := b.verify(x, name, password)
-	if err == nil && !b.forward {
-		x.Request.Header.Del("Authorization")
-	}
-	return id, err
+	return b.verify(x, name, password)
 }
 
 func (b *basic) verify(x *exchange.Exchange, name, password string) (*exchange.Identity, error) {

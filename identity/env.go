@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"gopura/config"
 	"gopura/expr"
 	"gopura/lifetime"
 )
@@ -28,6 +29,10 @@ type Env struct {
 	Values   Values
 	StoreKey string
 
+	// Refusals opens the limit of the credentials that the source refuses. Nil:
+	// they are not limited.
+	Refusals func(rate config.Rate) (Refusals, error)
+
 	// Prepare registers what must have been tried before requests come: fetch
 	// keys, say. It runs when the whole configuration was found to be right, and
 	// not when it is only checked. ctx bounds the wait; a source that is not
@@ -38,6 +43,18 @@ type Env struct {
 	Asserts func(names ...string)
 	// Now is the clock. Never nil.
 	Now func() time.Time
+}
+
+// refusals opens what the setting of that name says; nil when it says nothing.
+func (e *Env) refusals(rate config.Rate, pos config.Pos) (*refusals, error) {
+	if rate == (config.Rate{}) || e.Refusals == nil {
+		return nil, nil
+	}
+	r, err := e.Refusals(rate)
+	if err != nil {
+		return nil, &Fault{Path: "refusals", Pos: pos, Err: err}
+	}
+	return &refusals{r}, nil
 }
 
 // Values is a store of small values. An error means that nobody can say.

@@ -36,6 +36,7 @@ type Introspection struct {
 	Audience string        `yaml:"audience" doc:"What aud must be or have in it."`
 	Issuer   string        `yaml:"issuer" doc:"What iss must be."`
 	Binding  string        `yaml:"binding" enum:"verify,require,ignore" default:"verify" doc:"Tokens that are bound to a client's certificate (cnf, RFC 8705). verify: they are good over connections with that certificate only; require: others are refused; ignore: for a gateway behind something that ends TLS itself."`
+	Refusals config.Rate   `yaml:"refusals" doc:"How many credentials of one client address (of IPv6, of one /64) may be refused, 20/min; then 429 (identity_limited), and none of that address is looked at until there is room. Left out: as many as come."`
 	Forward  bool          `yaml:"forward" default:"true" doc:"Leave the Authorization field in the request for the service."`
 }
 
@@ -64,6 +65,7 @@ type introspection struct {
 	client    *http.Client
 	address   string // whom it asks, for traces
 	state     *introspectionState
+	refusals  *refusals
 	now       func() time.Time
 }
 
@@ -81,6 +83,9 @@ func (s *Introspection) Compile(env *Env) (Source, error) {
 	}
 	env.Scope.Add(hangUp)
 	i := &introspection{name: env.Name, address: hostOf(s.URL), settings: s, client: client, now: env.Now, challenge: "Bearer realm=" + quoted(env.Name)}
+	if i.refusals, err = env.refusals(s.Refusals, s.Pos); err != nil {
+		return nil, err
+	}
 	key := stateKey("introspection", env.Name, s.URL, s.ClientID, s.Secret.Reveal(), s.Audience, s.Issuer, fmt.Sprint(s.Cache, s.Negative, s.Entries))
 	i.state, err = lifetime.Hold(env.Pool, env.Scope, key, func() (*introspectionState, func(), error) {
 		return &introspectionState{
@@ -106,6 +111,14 @@ func (i *introspection) Identify(x *exchange.Exchange) (*exchange.Identity, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := i.refusals.look(x); err != nil {
+		return nil, err
+	}
+	id, err := i.judge(x, text)
+	return i.refusals.told(x, id, err)
+}
+
+func (i *introspection) judge(x *exchange.Exchange, text []byte) (id *exchange.Identity, err error) {
 	if !isToken68(text) || len(text) > maxOpaque {
 		return nil, exchange.IdentityInvalid.Because(errors.New("not a bearer token"))
 	}

@@ -98,7 +98,7 @@ func (l *linter) ignore(pos config.Pos, text string, alone bool) {
 	reason = strings.TrimSpace(reason)
 	switch {
 	case named(name) == nil:
-		l.find(pos, config.Suggest(name, names()), "there is no rule "+name)
+		l.find(pos, cmp.Or(config.Suggest(name, names()), "gopura lint -f rules lists them"), "there is no rule "+name)
 		return
 	case reason == "":
 		l.find(pos, ignoreMark+name+" <why>", "a rule is silenced without a reason")

@@ -9,6 +9,7 @@ import (
 
 	"gopura/config"
 	"gopura/gateway"
+	"gopura/identity"
 	"gopura/policy"
 )
 
@@ -37,6 +38,8 @@ var Rules = []Rule{
 		"A dead target is found out by requests that fail. Add health.", noHealth},
 	{"unlimited-route", Note, "A public route has no limit.",
 		"One client can use up the service. Add limit: 10/s per client.ip, or one under defaults.", unlimited},
+	{"unlimited-guesses", Note, "Passwords may be guessed as fast as they are sent.",
+		"What limits how fast requests come runs behind identity, and does not count who is not let in. Add refusals: 20/min to the source.", guesses},
 	{"any-origin", Warning, "Pages of any origin may read the answers of a route that asks who is calling.",
 		"Name the origins.", anyOrigin},
 	{"trust-everybody", Error, "Forwarded headers of everybody are believed.",
@@ -183,6 +186,15 @@ func unlimited(l *linter) {
 		r := &l.doc.Routes[i]
 		if asks(r) && l.open(r) && l.has(r, "limit") == nil && l.has(r, "quota") == nil && l.has(r, "concurrency") == nil {
 			l.find(r.Pos, "limit: 10/s per client.ip", fmt.Sprintf("route %q has no limit", r.Name))
+		}
+	}
+}
+
+func guesses(l *linter) {
+	for i := range l.doc.Identities {
+		b := &l.doc.Identities[i]
+		if s, ok := b.Spec.(*identity.Basic); ok && s.Refusals == (config.Rate{}) {
+			l.find(b.Pos, "refusals: 20/min", fmt.Sprintf("nothing bounds how many passwords one address may try at %q", b.Name))
 		}
 	}
 }

@@ -72,6 +72,12 @@ func (l *calendarLimiter) Peek(key []byte) (Decision, bool) {
 	return d, ok
 }
 
+// Look implements Limiter.
+func (l *calendarLimiter) Look(key []byte) Decision {
+	d, _ := l.Peek(key)
+	return d
+}
+
 // Reset implements Limiter.
 func (l *calendarLimiter) Reset(key []byte) error {
 	l.t.reset(l.m.hash(key))

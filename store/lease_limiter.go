@@ -53,6 +53,24 @@ func (l *leasedLimiter) short(f *force, e *entry, key []byte, cost, balance int6
 	return d
 }
 
+// Look implements Limiter. A key that has no lease here has used nothing here.
+func (l *leasedLimiter) Look(key []byte) Decision {
+	f := l.force.Load()
+	e := l.leases.find(key)
+	switch {
+	case l.s.link.open() || e != nil && e.failed.Load():
+		return l.lookWithout(f, key)
+	case e == nil:
+		return Decision{Allowed: true, Limit: f.limit, Remaining: f.limit}
+	}
+	if b := e.balance.Load(); b <= dead/2 || b > e.floor.Load() {
+		return l.decision(f, max(b, -f.limit), &e.lease)
+	}
+	e.asked.Add(1) // so that the lease stays, and learns when there is more
+	e.refused.Add(1)
+	return l.short(f, e, key, 1, e.balance.Load())
+}
+
 // decision is about what is known here, without a look at the clock.
 func (l *shared) decision(f *force, balance int64, e *lease) Decision {
 	remaining := min(max(balance+e.left.Load(), 0), f.limit)

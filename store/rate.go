@@ -65,6 +65,12 @@ func (l *rateLimiter) Peek(key []byte) (Decision, bool) {
 	return d, ok
 }
 
+// Look implements Limiter.
+func (l *rateLimiter) Look(key []byte) Decision {
+	d, _ := l.Peek(key)
+	return d
+}
+
 // Reset implements Limiter.
 func (l *rateLimiter) Reset(key []byte) error {
 	l.t.reset(l.m.hash(key))

@@ -83,6 +83,20 @@ func (l *exactLimiter) Take(key []byte, cost int64) Decision {
 	return d
 }
 
+// Look implements Limiter.
+func (l *exactLimiter) Look(key []byte) Decision {
+	f := l.force.Load()
+	r, err := l.peek(f, key)
+	if err != nil {
+		return l.lookWithout(f, key)
+	}
+	d := Decision{Allowed: r.remaining > 0, Limit: f.limit, Remaining: r.remaining, ResetAfter: r.reset}
+	if !d.Allowed {
+		d.RetryAfter = max(r.retry, 1)
+	}
+	return d
+}
+
 // charge is a call whose answer nobody waits for.
 type chargeCall struct {
 	l   *shared

@@ -114,6 +114,17 @@ func (l *shared) without(f *force, key []byte, cost int64) Decision {
 	return d
 }
 
+// lookWithout is without, and takes nothing.
+func (l *shared) lookWithout(f *force, key []byte) Decision {
+	if l.s.options.OnFailure != Local {
+		return l.without(f, key, 0)
+	}
+	l.s.link.count.degraded.Add(1)
+	d, _ := f.local.Peek(key)
+	d.Degraded = true
+	return d
+}
+
 // peek asks the store, for at most its timeout.
 func (l *shared) peek(f *force, key []byte) (answer, error) {
 	if l.s.link.open() {

@@ -234,6 +234,12 @@ func (l *rollingLimiter) Peek(key []byte) (Decision, bool) {
 	return l.decision(u, 1, now), true
 }
 
+// Look implements Limiter.
+func (l *rollingLimiter) Look(key []byte) Decision {
+	d, _ := l.Peek(key)
+	return d
+}
+
 // Reset implements Limiter.
 func (l *rollingLimiter) Reset(key []byte) error {
 	k := l.m.hash(key)

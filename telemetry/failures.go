@@ -4,7 +4,7 @@ import "slices"
 
 // harmless are errors that say nothing against a configuration: the client has
 // left, or asks more than it may.
-var harmless = []string{"client_gone", "rate_limited", "quota_exceeded", "concurrency_limited"}
+var harmless = []string{"client_gone", "rate_limited", "quota_exceeded", "concurrency_limited", "identity_limited"}
 
 // Failures counts what fails, from one look to the next.
 type Failures struct {
