@@ -75,6 +75,9 @@ func (l *calendarLimiter) Peek(key []byte) (Decision, bool) {
 // Look implements Limiter.
 func (l *calendarLimiter) Look(key []byte) Decision {
 	d, _ := l.Peek(key)
+	if !d.Allowed {
+		l.o.top.note(l.m, key, false)
+	}
 	return d
 }
 

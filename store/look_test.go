@@ -28,6 +28,9 @@ func TestLook(t *testing.T) {
 		if d := l.Look(key); d.Allowed || d.Remaining != 0 || d.RetryAfter <= 0 {
 			t.Errorf("used up: %+v", d)
 		}
+		if top := l.Top(3); len(top) != 1 || top[0].Key != "alice" || top[0].Refused == 0 {
+			t.Errorf("top: %+v", top)
+		}
 		if d := l.Look([]byte("bob")); !d.Allowed {
 			t.Errorf("another key: %+v", d)
 		}

@@ -68,6 +68,9 @@ func (l *rateLimiter) Peek(key []byte) (Decision, bool) {
 // Look implements Limiter.
 func (l *rateLimiter) Look(key []byte) Decision {
 	d, _ := l.Peek(key)
+	if !d.Allowed {
+		l.o.top.note(l.m, key, false)
+	}
 	return d
 }
 

@@ -93,6 +93,7 @@ func (l *exactLimiter) Look(key []byte) Decision {
 	d := Decision{Allowed: r.remaining > 0, Limit: f.limit, Remaining: r.remaining, ResetAfter: r.reset}
 	if !d.Allowed {
 		d.RetryAfter = max(r.retry, 1)
+		l.top.note(l.s.memory, key, false)
 	}
 	return d
 }

@@ -237,6 +237,9 @@ func (l *rollingLimiter) Peek(key []byte) (Decision, bool) {
 // Look implements Limiter.
 func (l *rollingLimiter) Look(key []byte) Decision {
 	d, _ := l.Peek(key)
+	if !d.Allowed {
+		l.o.top.note(l.m, key, false)
+	}
 	return d
 }
 

@@ -35,8 +35,9 @@ type Limiter interface {
 	Charge(key []byte, cost int64)
 	// Peek is what Take(key, 1) would say; it takes nothing. False: nothing is known of the key.
 	Peek(key []byte) (Decision, bool)
-	// Look is Peek for those who wait for requests: it goes by what is known here,
-	// and never waits, but for one bounded call of a store that decides exactly.
+	// Look is Peek for requests: it goes by what is known here, and never waits,
+	// but for one bounded call of a store that decides exactly. A no counts among
+	// the refusals of Top.
 	Look(key []byte) Decision
 	// Reset forgets what key has used.
 	Reset(key []byte) error
