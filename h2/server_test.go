@@ -319,7 +319,7 @@ func TestMemoryOfIdleConnections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for connections to go cold")
 	}
-	const conns, most = 200, 12 << 10
+	const conns, most = 200, 16 << 10 // with what the pools hold, and the race detector
 	f := start(t, Config{}, func(x *exchange.Exchange) { answer(x, 200, "ok") })
 	before := heap()
 	var all []*wire
