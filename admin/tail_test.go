@@ -50,6 +50,20 @@ func event(t *testing.T, lines chan string, name string) string {
 	return ""
 }
 
+// await asks until the answer is as wanted.
+func (w *world) await(what string, wanted func(body string) bool) string {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		a := w.ask(what, "")
+		if wanted(a.body) {
+			return a.body
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("%s: %s", what, a.body)
+		}
+	}
+}
+
 func (w *world) try(path string) answer {
 	w.t.Helper()
 	a := w.ask("POST /api/try", `{"path": "`+path+`", "host": "shop.example"}`, jsonType, act)
@@ -74,14 +88,14 @@ func TestLiveTail(t *testing.T) {
 	if err := json.Unmarshal([]byte(record), &r); err != nil || r.ID != tried.ID || r.Status != 404 || r.Code != "no_route" || strings.Contains(record, "hush") {
 		t.Errorf("%s of %s", record, a.body)
 	}
-	list := w.ask("GET /api/exchanges?limit=10", "")
-	if !strings.Contains(list.body, tried.ID) || strings.Count(list.body, `"route"`) != 2 {
-		t.Error(list.body)
+	// An exchange is counted when it has ended, which is after its answer is there.
+	list := w.await("GET /api/exchanges?limit=10", func(body string) bool { return strings.Count(body, `"route"`) == 2 })
+	if !strings.Contains(list, tried.ID) {
+		t.Error(list)
 	}
-	clients := w.ask("GET /api/clients", "")
-	if !strings.Contains(clients.body, `"client": "127.0.0.1"`) || !strings.Contains(clients.body, `"requests": 2`) {
-		t.Error(clients.body)
-	}
+	w.await("GET /api/clients", func(body string) bool {
+		return strings.Contains(body, `"client": "127.0.0.1"`) && strings.Contains(body, `"requests": 2`)
+	})
 	for _, bad := range []string{"?status=x", "?when=1+%2B", "?when=nobody.knows", "?slower=fast", "?client=x", "?sample=2", "?a=%zz"} {
 		if a := w.ask("GET /api/exchanges/live"+bad, ""); a.StatusCode != 400 {
 			t.Errorf("%s: %d", bad, a.StatusCode)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -98,9 +97,9 @@ func (l *calendarLimiter) describe() LimiterState {
 	}
 }
 
-// String is "1000 per 24h0m0s, calendar UTC".
+// String is "1000/day, calendar UTC".
 func (w Window) String() string {
-	s := fmt.Sprintf("%d per %s", w.Count, w.Per)
+	s := asWritten(w.Count, w.Per)
 	if w.Calendar {
 		s += ", calendar " + w.Zone.String()
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -91,11 +92,29 @@ func (l *rateLimiter) describe() LimiterState {
 	}
 }
 
-// String is "10 per 1s, burst 20".
+// String is "10/s, burst 20".
 func (r Rate) String() string {
-	s := fmt.Sprintf("%d per %s", r.Count, r.Per)
+	s := asWritten(r.Count, r.Per)
 	if r.Burst != 0 && r.Burst != r.Count {
 		s += fmt.Sprintf(", burst %d", r.Burst)
 	}
 	return s
+}
+
+// asWritten is a rate or a quota as a configuration writes it: 10/s, 5/10s, 1000/day.
+func asWritten(count int64, per time.Duration) string {
+	text := strconv.FormatInt(count, 10) + "/"
+	for _, u := range [...]struct {
+		name string
+		long time.Duration
+	}{{"day", 24 * time.Hour}, {"h", time.Hour}, {"min", time.Minute}, {"s", time.Second}} {
+		switch n := per / u.long; {
+		case n == 0 || per%u.long != 0:
+		case n == 1:
+			return text + u.name
+		default:
+			return text + strconv.FormatInt(int64(n), 10) + u.name[:1]
+		}
+	}
+	return text + per.String()
 }

@@ -26,7 +26,7 @@ func TestAClosedOpeningChangesNothing(t *testing.T) {
 				refused.Close()
 				refused.Close()
 			}
-			if l := s.State().Limiters; len(l) != 1 || l[0].Limit != "10 per 1h0m0s" {
+			if l := s.State().Limiters; len(l) != 1 || l[0].Limit != "10/h" {
 				t.Errorf("in force: %+v", l)
 			}
 			eventually(t, 5*time.Second, "6 of 10 are left", func() bool { // what is leased is told in the background

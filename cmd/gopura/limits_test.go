@@ -26,15 +26,15 @@ func limitsOf(t *testing.T, status int, answer string, args ...string) (asked *h
 func TestLimitsTop(t *testing.T) {
 	t.Setenv("GOPURA_ADMIN_TOKEN", "a token")
 	asked, out, errs, code := limitsOf(t, 200, `[
-		{"name": "per-client", "kind": "rate", "limit": "10 per 1s", "store": "memory", "keys": 2, "top": [
+		{"name": "per-client", "kind": "rate", "limit": "10/s", "store": "memory", "keys": 2, "top": [
 			{"key": "10.0.0.1", "allowed": 640, "refused": 7, "remaining": 3}, {"key": "a\nb", "allowed": 64, "refused": 0, "remaining": 10}]},
-		{"name": "GET /x quota", "kind": "quota", "limit": "5 per 24h0m0s", "store": "redis", "keys": 0, "top": []}]`, "top")
-	const want = `per-client: 10 per 1s, in memory, 2 keys
+		{"name": "GET /x quota", "kind": "quota", "limit": "5/day", "store": "redis", "keys": 0, "top": []}]`, "top")
+	const want = `per-client: 10/s, in memory, 2 keys
   refused  allowed  remaining  key
         7      640          3  "10.0.0.1"
         0       64         10  "a\nb"
 
-GET /x quota: 5 per 24h0m0s, in redis, 0 keys
+GET /x quota: 5/day, in redis, 0 keys
 `
 	if out != want || code != 0 {
 		t.Errorf("code %d, %s, printed\n%s", code, errs, out)

@@ -119,7 +119,7 @@ Exit codes: 0 done, 1 a problem, 2 a command line that is not understood.`,
 // it is here.
 func suggestNames(root *cobra.Command) {
 	for name, others := range map[string][]string{
-		"run":     {"start", "serve", "server", "up", "reload"},
+		"run":     {"start", "serve", "server", "up"},
 		"check":   {"validate", "verify", "config", "configtest"},
 		"routes":  {"match"},
 		"import":  {"convert", "migrate"},
