@@ -71,7 +71,9 @@ func (l *leasedLimiter) Look(key []byte) Decision {
 	return l.short(f, e, key, 1, e.balance.Load())
 }
 
-// decision is about what is known here, without a look at the clock.
+// decision is about what is known here, without a look at the clock. While a lease
+// comes, balance may be that of before and left that of after: then what was taken
+// meanwhile counts twice, and less is said to remain than does.
 func (l *shared) decision(f *force, balance int64, e *lease) Decision {
 	remaining := min(max(balance+e.left.Load(), 0), f.limit)
 	return Decision{Allowed: true, Limit: f.limit, Remaining: remaining, ResetAfter: f.span(f.limit - remaining)}

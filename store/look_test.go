@@ -24,7 +24,7 @@ func TestLook(t *testing.T) {
 				t.Fatalf("take: %+v", d)
 			}
 		}
-		eventually(t, 10*time.Second, "all is used up", func() bool { return !l.Look(key).Allowed })
+		eventually(t, 20*time.Second, "all is used up", func() bool { return !l.Look(key).Allowed })
 		if d := l.Look(key); d.Allowed || d.Remaining != 0 || d.RetryAfter <= 0 {
 			t.Errorf("used up: %+v", d)
 		}
@@ -50,8 +50,8 @@ func TestLookOfAnotherReplica(t *testing.T) {
 			key := []byte("alice")
 			a := rate(t, srv.open(RedisOptions{Mode: mode, Timeout: 5 * time.Second}), "l", Rate{Count: 100, Per: time.Hour})
 			b := rate(t, srv.open(RedisOptions{Mode: mode, Timeout: 5 * time.Second}), "l", Rate{Count: 100, Per: time.Hour})
-			eventually(t, 10*time.Second, "the first uses all", func() bool { return !a.Take(key, 1).Allowed })
-			eventually(t, 10*time.Second, "the second is told", func() bool {
+			eventually(t, 20*time.Second, "the first uses all", func() bool { return !a.Take(key, 1).Allowed })
+			eventually(t, 20*time.Second, "the second is told", func() bool {
 				b.Take(key, 1)
 				return !b.Look(key).Allowed
 			})
@@ -68,7 +68,7 @@ func TestLookWithoutTheStore(t *testing.T) {
 			t.Run(string(mode)+" "+string(on), func(t *testing.T) {
 				s := openRedis(t, RedisOptions{Addresses: []string{"127.0.0.1:1"}, Mode: mode, OnFailure: on, Wait: time.Millisecond, Dial: 100 * time.Millisecond})
 				l := rate(t, s, "l", Rate{Count: 1, Per: time.Hour})
-				eventually(t, 10*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
+				eventually(t, 20*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
 				want.Degraded = true
 				for range 3 {
 					if d := l.Look([]byte("alice")); d != want {

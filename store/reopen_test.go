@@ -29,7 +29,7 @@ func TestAClosedOpeningChangesNothing(t *testing.T) {
 			if l := s.State().Limiters; len(l) != 1 || l[0].Limit != "10/h" {
 				t.Errorf("in force: %+v", l)
 			}
-			eventually(t, 5*time.Second, "6 of 10 are left", func() bool { // what is leased is told in the background
+			eventually(t, 20*time.Second, "6 of 10 are left", func() bool { // what is leased is told in the background
 				d, _ := s.Find("l").Peek([]byte("k"))
 				return d.Limit == 10 && d.Remaining == 6
 			})
