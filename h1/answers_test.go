@@ -81,7 +81,7 @@ func (c *originConn) play(steps []string) bool {
 // may serve the next client, who must in any case get its own answer.
 func TestAnswers(t *testing.T) {
 	up := startScripted(t)
-	f, _ := startProxy(t, up.addr, func(s *ServerConfig, c *TransportConfig) {
+	f, tr := startProxy(t, up.addr, func(s *ServerConfig, c *TransportConfig) {
 		c.MaxIdle, c.ResponseTimeout = 1, 500*time.Millisecond
 	})
 	cases := loadCases(t, "answers")
@@ -109,6 +109,8 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("the next client asked for %s and got %q", id, r.body)
 			}
 			probe.Close()
+			// The next case is asked over a connection that was kept.
+			eventually(t, "the connection of the probe is idle", func() bool { _, idle := tr.Stats(); return idle == 1 })
 			up.mu.Lock()
 			same := up.served["/case"] == up.served[id]
 			if up.plays != 1 {

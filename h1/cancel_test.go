@@ -214,3 +214,58 @@ func TestHandlerThatIgnoresTheBody(t *testing.T) {
 		t.Error("a megabyte is not read for nothing")
 	}
 }
+
+// A client that leaves when it has its answer does not cost the connection to the
+// upstream, whatever is done first: the end of the exchange, or the news of its leaving.
+func TestLeavingWithTheAnswerKeepsTheConnection(t *testing.T) {
+	left := exchange.ClientGone.Because(nil)
+	up := startOrigin(t, func(c *originConn) {
+		for {
+			h, ok := c.request()
+			if !ok {
+				return
+			}
+			switch h.target {
+			case "/chunked":
+				c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+			case "/none":
+				c.say("HTTP/1.1 204 No Content\r\n\r\n")
+			default:
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+			}
+		}
+	})
+	for _, c := range []struct {
+		path string
+		read bool // the answer is read to its end before the client leaves
+		kept bool
+	}{{"/length", true, true}, {"/chunked", true, true}, {"/none", true, true}, {"/length", false, false}, {"/chunked", false, false}} {
+		t.Run(fmt.Sprintf("%s read=%v", c.path, c.read), func(t *testing.T) {
+			var tr *Transport
+			f, tr := startProxy(t, up.addr, func(s *ServerConfig, _ *TransportConfig) {
+				s.Root = proxyRoot{next: exchange.HandlerFunc(func(x *exchange.Exchange) error {
+					if err := tr.Serve(x); err != nil {
+						return err
+					}
+					body := x.Response.Body
+					for c.read {
+						if _, err := body.Next(); err != nil {
+							break
+						}
+					}
+					x.Cancel(left)
+					x.Response.Body = exchange.NoBody
+					return nil
+				})}
+			})
+			wire := dialWire(t, f.addr)
+			wire.send("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", c.path)
+			wire.read("GET")
+			want := 0
+			if c.kept {
+				want = 1
+			}
+			eventually(t, "the exchange is over", func() bool { open, idle := tr.Stats(); return open == want && idle == want })
+		})
+	}
+}

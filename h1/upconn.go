@@ -128,10 +128,27 @@ func (c *upConn) tryAsk(fd uintptr) bool {
 	return true
 }
 
+// answering is a connection on which nothing is on its way but an answer.
+type answering upConn
+
+// Interrupt implements exchange.Interrupter. When the whole answer is here, nobody
+// waits for the connection: a client that leaves as soon as it has the answer does
+// not cost the next one a handshake.
+func (c *answering) Interrupt() {
+	if !c.body.finished() {
+		c.link.Interrupt()
+	}
+}
+
 // roundTrip sends the request and reads the response head.
 func (c *upConn) roundTrip(x *exchange.Exchange) *exchange.Error {
 	c.x, c.clean, c.taken, c.whole, c.pump = x, false, false, false, nil
-	if cause := x.Interruptible(&c.link); cause != nil {
+	c.body.atEnd.Store(false) // before answering may look
+	cut := exchange.Interrupter(&c.link)
+	if x.Request.Body.Len() == 0 {
+		cut = (*answering)(c)
+	}
+	if cause := x.Interruptible(cut); cause != nil {
 		c.t.discard(c)
 		return cancelled(cause)
 	}
