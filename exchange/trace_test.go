@@ -3,6 +3,7 @@ package exchange
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -121,19 +122,21 @@ func TestUnrecordedExchangesAllocateNothing(t *testing.T) {
 
 // Policies that took no time, and more spans than can be told, are left out.
 func TestSpansAreFew(t *testing.T) {
-	var x Exchange
-	x.Trace.ID, x.Trace.Span, x.Trace.Spans = NewTraceID(), NewSpanID(), new(Spans)
-	x.BeginPolicy("limit")
-	x.EndPolicy(nil)
-	x.BeginPolicy("opa")
-	x.EndPolicy(Forbidden.Because(nil))
-	if list := x.Trace.Spans.All(); len(list) != 1 || list[0].Name != "opa" || list[0].Code != Forbidden.Name || list[0].Parent != x.Trace.Span {
-		t.Errorf("%+v", list)
-	}
-	for range maxSpans + 4 {
-		x.EndSpan(x.BeginSpan(SpanCall, "user", "users"), nil, 0)
-	}
-	if s := x.Trace.Spans; len(s.All()) != maxSpans || s.Lost != 5 {
-		t.Errorf("%d spans, %d lost", len(s.All()), s.Lost)
-	}
+	synctest.Test(t, func(t *testing.T) { // where nothing takes time
+		var x Exchange
+		x.Trace.ID, x.Trace.Span, x.Trace.Spans = NewTraceID(), NewSpanID(), new(Spans)
+		x.BeginPolicy("limit")
+		x.EndPolicy(nil)
+		x.BeginPolicy("opa")
+		x.EndPolicy(Forbidden.Because(nil))
+		if list := x.Trace.Spans.All(); len(list) != 1 || list[0].Name != "opa" || list[0].Code != Forbidden.Name || list[0].Parent != x.Trace.Span {
+			t.Errorf("%+v", list)
+		}
+		for range maxSpans + 4 {
+			x.EndSpan(x.BeginSpan(SpanCall, "user", "users"), nil, 0)
+		}
+		if s := x.Trace.Spans; len(s.All()) != maxSpans || s.Lost != 5 {
+			t.Errorf("%d spans, %d lost", len(s.All()), s.Lost)
+		}
+	})
 }
